@@ -2,6 +2,9 @@ package consensus
 
 import (
 	"context"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
@@ -69,4 +72,23 @@ func OperationCommand(op LeaderOperation) *catalogpb.Command {
 	case Abstain:
 	}
 	return nil
+}
+
+// RequestCommands returns the command by which the catalog keeps a request to remove a
+// datacenter that needs the request of a second one, so that the next leader has it too;
+// refusal is that of the removal. It returns none for another refusal, and while a gateway
+// does not support the command: then the request is in the memory of the leader only.
+func RequestCommands(removal *catalogpb.Command, refusal *catalog.Refusal, gateways []catalog.Gateway, now time.Time) []*catalogpb.Command {
+	if refusal.Code != CodeConfirmationNeeded || catalog.LevelsOf(gateways).Common < catalog.LevelRemoval {
+		return nil
+	}
+	cmd := catalog.NewRequestRemoval(catalog.DatacenterName(removal.GetRemoveDatacenter().GetDatacenter()))
+	cmd.Author, cmd.At = removal.GetAuthor(), timestamppb.New(now)
+	return []*catalogpb.Command{cmd}
+}
+
+// OfLeader reports whether a command records a request to the leader, which only the leader
+// writes.
+func OfLeader(cmd *catalogpb.Command) bool {
+	return cmd.GetTransferLeader() != nil || cmd.GetRemovePeer() != nil || cmd.GetRequestRemoval() != nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/meshway/meshway/agent/identity"
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/agreement"
 	"github.com/meshway/meshway/consensus/catalog/succession"
 )
 
@@ -48,7 +49,7 @@ func CheckLevels(gateways []catalog.Gateway) error {
 			behind = append(behind, g.ID())
 		}
 	}
-	if r := catalog.HoldBack(catalog.LevelSuccession, behind); r != nil {
+	if r := agreement.HoldBack(catalog.LevelSuccession, behind); r != nil {
 		return r
 	}
 	return nil

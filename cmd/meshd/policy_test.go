@@ -51,7 +51,7 @@ func TestImportDirections(t *testing.T) {
 				"consensus/catalog", "consensus/catalog/allowlist", "consensus/catalog/budget", "consensus/catalog/catalogpb", "consensus/catalog/quota",
 			},
 			"consensus/catalog/succession":             {"consensus/catalog", "consensus/catalog/catalogpb"},
-			"agent/rotation":                           {"agent/identity", "consensus/catalog", "consensus/catalog/succession"},
+			"agent/rotation":                           {"agent/identity", "consensus/catalog", "consensus/catalog/agreement", "consensus/catalog/succession"},
 			"consensus/catalog/snapshot":               {"consensus/catalog", "consensus/catalog/catalogpb"},
 			"consensus/catalog/replica/internal/keys":  {},
 			"consensus/catalog/replica/internal/table": {"consensus/catalog/replica/internal/keys"},

@@ -1,10 +1,6 @@
 package catalog
 
-import (
-	"fmt"
-	"slices"
-	"strings"
-)
+import "slices"
 
 // Level is the feature level of this build: it applies the commands whose version is
 // not above. Raise it with each new kind of command, and when a command, or a record in
@@ -72,36 +68,4 @@ func LevelsOf(gateways []Gateway) Levels {
 	}
 	slices.Sort(l.Behind)
 	return l
-}
-
-// HoldBack returns the refusal of a command of a level that some gateways do not support,
-// or nil if there are none.
-func HoldBack(level uint32, behind []GatewayID) *Refusal {
-	if len(behind) == 0 {
-		return nil
-	}
-	return &Refusal{
-		Code: CodeFeatureLevel, Field: "version",
-		Message: fmt.Sprintf("the command needs feature level %d, which %s not support: %s", level, countGateways(len(behind)), listGateways(behind)),
-		Remedy:  "upgrade meshd on these gateways, or remove those that are gone, then try again",
-	}
-}
-
-func countGateways(n int) string {
-	if n == 1 {
-		return "1 gateway does"
-	}
-	return fmt.Sprintf("%d gateways do", n)
-}
-
-func listGateways(ids []GatewayID) string {
-	const most = 8
-	var texts []string
-	for _, id := range ids[:min(len(ids), most)] {
-		texts = append(texts, string(id))
-	}
-	if len(ids) > most {
-		texts = append(texts, "…")
-	}
-	return strings.Join(texts, ", ")
 }

@@ -19,11 +19,3 @@ func TestFederationHasTheLevelOfItsOldestGateway(t *testing.T) {
 		"a gateway that states no level is of a build of level 2")
 	assert.Equal(t, uint32(2), catalog.LevelsOf([]catalog.Gateway{gateway("a", 4), gateway("b", 1)}).Common, "no build states level 1")
 }
-
-func TestRefusalOfALevelNamesTheGatewaysThatHoldItBack(t *testing.T) {
-	assert.Nil(t, catalog.HoldBack(3, nil))
-	r := catalog.HoldBack(3, []catalog.GatewayID{"west/b", "north/a"})
-	assert.Equal(t, "the command needs feature level 3, which 2 gateways do not support: west/b, north/a", r.Message)
-	many := catalog.HoldBack(3, make([]catalog.GatewayID, 100))
-	assert.Less(t, len(many.Message), 150)
-}

@@ -76,7 +76,13 @@ func TestALeaderThatStepsDownLeavesNoRecord(t *testing.T) {
 // upgrade gives the gateways the feature level of this build.
 func upgrade(t *testing.T, c *consensustest.Cluster) {
 	t.Helper()
-	for _, m := range c.Members {
+	upgradeAll(t, c.Members)
+	c.WaitEqual()
+}
+
+func upgradeAll(t *testing.T, members []*consensustest.Member) {
+	t.Helper()
+	for _, m := range members {
 		g, ok := m.Node.View().Gateway(m.ID)
 		require.True(t, ok)
 		g.FeatureLevel = catalog.Level
@@ -84,7 +90,6 @@ func upgrade(t *testing.T, c *consensustest.Cluster) {
 		require.NoError(t, err)
 		require.Nil(t, results[0].Refusal)
 	}
-	c.WaitEqual()
 }
 
 func TestOnlyTheLeaderRecordsItsOperations(t *testing.T) {
@@ -92,11 +97,17 @@ func TestOnlyTheLeaderRecordsItsOperations(t *testing.T) {
 		c := consensustest.New(t, 3, consensustest.Options{})
 		upgrade(t, c)
 		for _, m := range c.Members {
-			forged := consensus.OperationCommand(consensus.LeaderOperation{Kind: consensus.RemoveMember, Target: c.Members[0].ID})
-			results, err := m.Node.Propose(context.Background(), forged)
-			require.NoError(t, err)
-			require.NotNil(t, results[0].Refusal)
-			assert.Equal(t, catalog.CodeMalformed, results[0].Refusal.Code)
+			dc, _ := others(c, m)[0].Names()
+			for _, forged := range []consensustest.Command{
+				consensus.OperationCommand(consensus.LeaderOperation{Kind: consensus.RemoveMember, Target: c.Members[0].ID}),
+				catalog.NewRequestRemoval(dc),
+			} {
+				forged.Author = string(m.ID)
+				results, err := m.Node.Propose(context.Background(), forged)
+				require.NoError(t, err)
+				require.NotNil(t, results[0].Refusal)
+				assert.Equal(t, catalog.CodeMalformed, results[0].Refusal.Code)
+			}
 		}
 	})
 }
@@ -159,6 +170,35 @@ func TestAChangeOfTheLeaderKeepsTheFirstOfTwoRequestsToRemove(t *testing.T) {
 		assert.Equal(t, first.ID, events[0].Author)
 		assert.Equal(t, second.ID, events[1].Author)
 		assert.Empty(t, leader.Node.View().Settings().Removals, "they end with the removal")
+	})
+}
+
+// What needs a higher level is refused while one gateway states a low one. The removal of
+// its datacenter needs none.
+func TestALiveDatacenterThatHoldsBackAFeatureLevelIsRemoved(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := consensustest.New(t, 4, consensustest.Options{})
+		leader := c.Leader()
+		rest := others(c, leader)
+		hostile, first, second := rest[0], rest[1], rest[2]
+		upgradeAll(t, others(c, hostile))
+		limits := func() *catalog.Refusal {
+			results, err := first.Node.Propose(context.Background(), catalog.NewSetLimits([]catalog.Limit{{Resource: "services", Most: 20_000}}))
+			require.NoError(t, err)
+			return results[0].Refusal
+		}
+		refusal := limits()
+		require.NotNil(t, refusal)
+		require.Equal(t, catalog.CodeFeatureLevel, refusal.Code)
+		require.Contains(t, refusal.Message, string(hostile.ID))
+		require.Contains(t, refusal.Remedy, "meshctl datacenter remove")
+		time.Sleep(20 * time.Second)
+		refusal = remove(t, first, hostile, true)
+		require.NotNil(t, refusal)
+		require.Equal(t, consensus.CodeConfirmationNeeded, refusal.Code)
+		require.Nil(t, remove(t, second, hostile, true))
+		hostile.Stop()
+		require.Nil(t, limits())
 	})
 }
 

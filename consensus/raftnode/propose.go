@@ -66,18 +66,12 @@ func (n *Node) submit(ctx context.Context, cmds []*catalogpb.Command) ([]catalog
 // writeThroughLeader writes the commands of one entry.
 func (n *Node) writeThroughLeader(ctx context.Context, cmds []*catalogpb.Command) ([]catalog.Result, error) {
 	results, client, err := n.writeStamped(ctx, cmds)
-	if err != nil || !slices.ContainsFunc(results, isStale) {
+	if err != nil || !slices.ContainsFunc(results, proposals.IsStale) {
 		return results, err
 	}
 	n.session.Renew(client)
 	results, _, err = n.writeStamped(ctx, cmds)
 	return results, err
-}
-
-// isStale reports whether a command was refused because its sequence is one of an
-// earlier process. It was not applied, and neither were the others of its call.
-func isStale(r catalog.Result) bool {
-	return r.Refusal != nil && r.Refusal.Code == catalog.CodeStaleSequence
 }
 
 func (n *Node) writeStamped(ctx context.Context, cmds []*catalogpb.Command) (results []catalog.Result, client string, err error) {
@@ -127,49 +121,48 @@ func (n *Node) writeAsLeader(ctx context.Context, cmds []*catalogpb.Command) ([]
 	}
 	sent := n.sent.Enter(cmds)
 	w, err := n.judge(cmds, sent)
-	if err != nil || len(w.passed)+len(w.requests) == 0 {
+	if err != nil || len(w.passed) == 0 {
 		sent.Leave()
 	}
 	if err != nil {
 		return nil, err
 	}
-	if len(w.passed) < len(cmds) {
+	if len(w.places) < len(cmds) {
 		if err := lead.confirm(ctx); err != nil {
 			sent.Leave()
 			return nil, err
 		}
 	}
-	if len(w.passed)+len(w.requests) == 0 {
+	if len(w.passed) == 0 {
 		return w.results, nil
 	}
-	p := proposals.New(append(w.passed, w.requests...))
+	p := proposals.New(w.passed)
 	p.Resolved = sent.Leave
 	written, err := n.batcher.Propose(ctx, p, n.life.done)
 	if err != nil {
 		return nil, err
 	}
-	for i, place := range w.places { // those of requests follow
+	for i, place := range w.places {
 		w.results[place] = written[i]
 	}
 	return w.results, nil
 }
 
 // judged is a call of which some commands are written. places are those of passed
-// in results, which has the results of the others. After passed, requests are written,
-// whose results nobody needs.
+// in results, which has the results of the others; the commands of passed that have
+// none are the leader's own.
 type judged struct {
-	results  []catalog.Result
-	passed   []*catalogpb.Command
-	places   []int
-	requests []*catalogpb.Command
+	results []catalog.Result
+	passed  []*catalogpb.Command
+	places  []int
 }
 
 // judge decides which commands are written. One of which an earlier attempt is in
 // the log, but not in the state, has to be written again: its result is that of the
 // first.
 func (n *Node) judge(cmds []*catalogpb.Command, sent *proposals.Attempt) (judged, error) {
-	w := judged{results: make([]catalog.Result, len(cmds))}
-	now := time.Now()
+	w, now := judged{results: make([]catalog.Result, len(cmds))}, time.Now()
+	var own []*catalogpb.Command
 	for i, v := range n.fsm.Judge(cmds, n.cfg.Limits, now) {
 		if v.Command == nil && sent.Before[i] {
 			v.Command = cmds[i]
@@ -179,17 +172,21 @@ func (n *Node) judge(cmds []*catalogpb.Command, sent *proposals.Attempt) (judged
 			continue
 		}
 		var refusal *catalog.Refusal
-		err := n.check(v.Command, now)
-		switch {
+		switch err := n.check(v.Command, now); {
 		case err == nil:
 			w.passed, w.places = append(w.passed, v.Command), append(w.places, i)
 		case errors.As(err, &refusal):
 			w.results[i].Refusal = refusal
-			w.requests = append(w.requests, n.firstRequest(v.Command, refusal, now)...)
+			own = append(own, consensus.RequestCommands(v.Command, refusal, n.View().Gateways(), now)...)
 		case errors.Is(err, consensus.ErrNotLeader):
 			return judged{}, err
 		default:
 			return judged{}, fmt.Errorf("%w: %w", consensus.ErrRejected, err)
+		}
+	}
+	for _, v := range n.fsm.Judge(own, n.cfg.Limits, now) {
+		if v.Command != nil { // the catalog does not have the request
+			w.passed = append(w.passed, v.Command)
 		}
 	}
 	for i, r := range w.results {

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
@@ -23,7 +22,7 @@ func (n *Node) check(cmd *catalogpb.Command, now time.Time) error {
 			return refusal
 		}
 	}
-	if operation := cmd.GetTransferLeader() != nil || cmd.GetRemovePeer() != nil || cmd.GetRequestRemoval() != nil; operation && cmd.GetClient() != "" {
+	if consensus.OfLeader(cmd) && cmd.GetClient() != "" {
 		return catalog.Malformed("body", "only the leader records requests")
 	}
 	return n.checkRemoval(cmd, now)
@@ -64,21 +63,5 @@ func (n *Node) checkRemoval(cmd *catalogpb.Command, now time.Time) error {
 	}
 	n.safeguards.requests.Spend(budget.Removals, author, now)
 	n.log.Warn("removing a datacenter from the catalog", "datacenter", r.Datacenter, "gateway", cmd.GetAuthor(), "force", r.Force)
-	return nil
-}
-
-// firstRequest returns the command that keeps a request to remove a datacenter that needs
-// the request of a second one, so that the next leader has it too. There is none for
-// another refusal, for a request that the catalog has, and while a gateway does not
-// support it: then it is in the memory of this leader only.
-func (n *Node) firstRequest(removal *catalogpb.Command, refusal *catalog.Refusal, now time.Time) []*catalogpb.Command {
-	if refusal.Code != consensus.CodeConfirmationNeeded || catalog.LevelsOf(n.View().Gateways()).Common < catalog.LevelRemoval {
-		return nil
-	}
-	cmd := catalog.NewRequestRemoval(catalog.DatacenterName(removal.GetRemoveDatacenter().GetDatacenter()))
-	cmd.Author, cmd.At = removal.GetAuthor(), timestamppb.New(now)
-	if v := n.fsm.Judge([]*catalogpb.Command{cmd}, n.cfg.Limits, now)[0]; v.Command != nil {
-		return []*catalogpb.Command{v.Command}
-	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/agreement"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 	"github.com/meshway/meshway/consensus/catalog/replica/internal/table"
 )
@@ -16,7 +17,7 @@ import (
 // store it: the copy of a leader that such a member sent a snapshot has the level that is
 // unstated, until the gateway signs its record again.
 func checkLevel(txn *table.Txn, cmd *catalogpb.Command) *catalog.Refusal {
-	if r := catalog.HoldBack(cmd.GetVersion(), gatewaysBelow(txn, cmd.GetVersion())); r != nil {
+	if r := agreement.HoldBack(cmd.GetVersion(), gatewaysBelow(txn, cmd.GetVersion())); r != nil {
 		return r
 	}
 	used := settings(txn).FeatureLevel

@@ -102,3 +102,9 @@ func (s *Session) release(first, last uint64) {
 		s.acknowledged++
 	}
 }
+
+// IsStale reports whether a command was refused because its sequence is one of an
+// earlier process. It was not applied, and neither were the others of its call.
+func IsStale(r catalog.Result) bool {
+	return r.Refusal != nil && r.Refusal.Code == catalog.CodeStaleSequence
+}
