@@ -64,7 +64,7 @@ func New(cfg Config) (path string, handler http.Handler) {
 	if cfg.Bookmarks == 0 {
 		cfg.Bookmarks = bookmarkInterval
 	}
-	path, handler = apipbconnect.NewCatalogHandler(&server{cfg: cfg, requests: newRequests(time.Now)},
+	path, handler = apipbconnect.NewCatalogHandler(&server{cfg: cfg, requests: newRequests(time.Now), listings: newListings()},
 		connect.WithReadMaxBytes(maxRequest), connect.WithInterceptors(rpc.NewInterceptor(cfg.Sentinels, nil)), codecs(),
 		connect.WithCompression("gzip", nil, nil)) // none: programs are on this host
 	return path, new(openCalls).limit(bounded(handler))
@@ -73,6 +73,7 @@ func New(cfg Config) (path string, handler http.Handler) {
 type server struct {
 	cfg      Config
 	requests *requests
+	listings listings
 }
 
 var _ apipbconnect.CatalogHandler = (*server)(nil)
@@ -100,12 +101,12 @@ func (s *server) List(ctx context.Context, r *connect.Request[apipb.ListRequest]
 			return nil, err
 		}
 	}
-	view, fresh, err := member.Read(ctx, mode)
+	state, err := s.listings.read(ctx, member, mode, filter)
 	if err != nil {
 		return nil, err
 	}
-	response := &apipb.ListResponse{Freshness: freshness(fresh)}
-	for _, item := range feed.List(view, filter) {
+	response := &apipb.ListResponse{Freshness: freshness(state.fresh)}
+	for _, item := range state.items {
 		response.Items = append(response.Items, itemProto(item))
 	}
 	limitSending(responseOf(ctx))

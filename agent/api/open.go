@@ -1,11 +1,13 @@
 package api
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"sync"
 
 	"connectrpc.com/connect"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/meshway/meshway/agent/api/access"
 	"github.com/meshway/meshway/agent/rpc"
@@ -23,46 +25,59 @@ const (
 // unix socket.
 type openCalls struct {
 	mu   sync.Mutex // guards open
-	open map[string]int
+	open map[string]*caller
+}
+
+// caller is a program, or all that use the unix socket, while it has calls open.
+type caller struct {
+	calls  int
+	memory *semaphore.Weighted // of maxMemory
 }
 
 // enter returns a function that ends a call, or why the program may not begin it.
-func (o *openCalls) enter(program string) (leave func(), err error) {
+func (o *openCalls) enter(program string) (by *caller, leave func(), err error) {
 	most, whose := maxOpenProgram, "program "+program
 	if program == "" {
 		most, whose = maxOpenSocket, "the programs on the unix socket"
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.open[program] >= most {
-		return nil, rpc.NewRefusal(connect.CodeResourceExhausted, &catalog.Refusal{
+	by = o.open[program]
+	if by != nil && by.calls >= most {
+		return nil, nil, rpc.NewRefusal(connect.CodeResourceExhausted, &catalog.Refusal{
 			Code: CodeTooManyCalls, Message: fmt.Sprintf("%d calls of %s are open, which is the maximum", most, whose),
 			Remedy: "close watches that are no longer needed, and watch several services in one call",
 		})
 	}
 	if o.open == nil {
-		o.open = make(map[string]int)
+		o.open = make(map[string]*caller)
 	}
-	o.open[program]++
-	return func() {
+	if by == nil {
+		by = &caller{memory: semaphore.NewWeighted(maxMemory)}
+		o.open[program] = by
+	}
+	by.calls++
+	return by, func() {
 		o.mu.Lock()
 		defer o.mu.Unlock()
-		if o.open[program]--; o.open[program] == 0 {
+		if by.calls--; by.calls == 0 {
 			delete(o.open, program)
 		}
 	}, nil
 }
 
-// limit refuses calls of callers that have too many open.
+// limit refuses calls of callers that have too many open, and gives the others a grant.
 func (o *openCalls) limit(handler http.Handler) http.Handler {
 	refuse := connect.NewErrorWriter()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		leave, err := o.enter(access.ProgramOf(r.Context()))
+		by, leave, err := o.enter(access.ProgramOf(r.Context()))
 		if err != nil {
 			_ = refuse.Write(w, r, err) // the caller may be gone
 			return
 		}
 		defer leave()
-		handler.ServeHTTP(w, r)
+		g := &grant{of: by.memory}
+		defer g.release()
+		handler.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), grantKey{}, g)))
 	})
 }

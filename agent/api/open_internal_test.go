@@ -15,17 +15,17 @@ func TestCallsOfOneProgramAreBoundedAndNotThoseOfOthers(t *testing.T) {
 		open := new(openCalls)
 		var leave []func()
 		for range most {
-			l, err := open.enter(program)
+			_, l, err := open.enter(program)
 			require.NoError(t, err)
 			leave = append(leave, l)
 		}
-		_, err := open.enter(program)
+		_, _, err := open.enter(program)
 		require.ErrorContains(t, err, "which is the maximum", "program %q", program)
-		other, err := open.enter("other")
+		_, other, err := open.enter("other")
 		require.NoError(t, err)
 		other()
 		leave[0]()
-		leave[0], err = open.enter(program)
+		_, leave[0], err = open.enter(program)
 		require.NoError(t, err)
 		for _, l := range leave {
 			l()
@@ -48,7 +48,7 @@ func TestCallThatIsOneTooManyIsRefusedWithARemedy(t *testing.T) {
 	assert.Equal(t, http.StatusOK, call().Code)
 	assert.Empty(t, open.open, "the call has ended")
 
-	open.open = map[string]int{"": maxOpenSocket}
+	open.open = map[string]*caller{"": {calls: maxOpenSocket}}
 	answer := call()
 	assert.Equal(t, http.StatusTooManyRequests, answer.Code)
 	assert.Equal(t, 1, served)

@@ -9,6 +9,7 @@ import (
 	"connectrpc.com/connect"
 
 	"github.com/meshway/meshway/agent/api/apipb"
+	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog/feed"
 )
 
@@ -37,20 +38,14 @@ func (s *server) Watch(ctx context.Context, r *connect.Request[apipb.WatchReques
 	if err != nil {
 		return err
 	}
-	view, _, err := member.Read(ctx, mode)
+	out, from := sender{stream: stream, response: responseOf(ctx)}, r.Msg.GetIndex()
+	if from == 0 {
+		from, err = s.first(ctx, member, mode, filter, out)
+	} else {
+		err = checkIndex(ctx, member, mode, from)
+	}
 	if err != nil {
 		return err
-	}
-	from := r.Msg.GetIndex()
-	if from > view.Index() {
-		return indexAhead(from, view.Index())
-	}
-	out := sender{stream: stream, response: responseOf(ctx)}
-	if from == 0 {
-		from = view.Index()
-		if err := out.state(feed.List(view, filter), from); err != nil {
-			return err
-		}
 	}
 	watcher, err := member.Feed().Watch(filter, from)
 	if err != nil {
@@ -58,6 +53,25 @@ func (s *server) Watch(ctx context.Context, r *connect.Request[apipb.WatchReques
 	}
 	defer watcher.Close()
 	return s.follow(ctx, member, watcher, out)
+}
+
+// first sends the first state, and returns its index.
+func (s *server) first(ctx context.Context, member Member, mode consensus.ReadMode, filter feed.Filter, out sender) (uint64, error) {
+	state, err := s.listings.read(ctx, member, mode, filter)
+	if err != nil {
+		return 0, err
+	}
+	defer grantOf(ctx).release()
+	return state.index, out.state(state.items, state.index)
+}
+
+// checkIndex refuses to continue from an index that the catalog does not have.
+func checkIndex(ctx context.Context, member Member, mode consensus.ReadMode, from uint64) error {
+	view, _, err := member.Read(ctx, mode)
+	if err == nil && from > view.Index() {
+		err = indexAhead(from, view.Index())
+	}
+	return err
 }
 
 // follow sends what watcher reads until the call, the membership or meshd ends.

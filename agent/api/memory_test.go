@@ -1,0 +1,140 @@
+package api_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/meshway/meshway/agent/api"
+	"github.com/meshway/meshway/consensus"
+	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/feed"
+	"github.com/meshway/meshway/consensus/catalog/replica"
+	"github.com/meshway/meshway/consensus/consensustest"
+)
+
+// copyOf is a member that serves a copy of a catalog.
+type copyOf struct{ state *replica.State }
+
+func (c copyOf) Read(context.Context, consensus.ReadMode) (*replica.View, consensus.Freshness, error) {
+	return c.state.View(), consensus.Freshness{}, nil
+}
+
+func (copyOf) Feed() *feed.Feed { return nil }
+
+// large returns a catalog in which one datacenter has count services with the most labels.
+func large(t *testing.T, count int) *replica.State {
+	t.Helper()
+	state, index := replica.New(), uint64(10)
+	apply := func(commands ...consensustest.Command) {
+		for _, cmd := range commands {
+			cmd.Author, cmd.At = "dc0/gw0", timestamppb.Now()
+		}
+		index++
+		data, err := catalog.Marshal(commands...)
+		require.NoError(t, err)
+		results, err := state.Apply(index, data)
+		require.NoError(t, err)
+		for _, r := range results {
+			require.Nil(t, r.Refusal)
+		}
+	}
+	apply(consensustest.NewInit("dc0", "gw0"))
+	labels := map[string]string{}
+	for i := range 64 {
+		labels[fmt.Sprintf("label-%02d", i)] = strings.Repeat("v", 30)
+	}
+	set := consensustest.Key{Owner: "dc0/gw0", Name: "web"}.Set("v")
+	like, err := catalog.ServiceFromProto(set.GetPutServices().GetServices()[0])
+	require.NoError(t, err)
+	for n := 0; n < count; {
+		var services []catalog.Service
+		for range min(10, count-n) {
+			like.Instance, like.Labels = fmt.Sprint("i", n), labels
+			services = append(services, like)
+			n++
+		}
+		apply(catalog.NewPutServices(services))
+	}
+	return state
+}
+
+// slow is a program that reads nothing before it is released.
+type slow struct {
+	*httptest.ResponseRecorder
+	release <-chan struct{}
+	began   func()
+	size    int
+}
+
+func (s *slow) Write(data []byte) (int, error) {
+	s.began()
+	<-s.release
+	s.size += len(data)
+	return len(data), nil
+}
+
+func heap() int {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int(m.HeapAlloc) //nolint:gosec // below 2^63
+}
+
+func TestParallelListsTakeBoundedMemory(t *testing.T) {
+	const procedure, count = "List", 2_000
+	state := large(t, count)
+	for _, content := range []string{"application/json", "application/proto"} {
+		t.Run(content, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				_, handler := api.New(api.Config{
+					Datacenter: "dc0", Member: func() (api.Member, error) { return copyOf{state}, nil },
+				})
+				const callers, most = 16, 32 << 20
+				release := make(chan struct{})
+				var mu sync.Mutex
+				began, answers := 0, make([]*slow, callers)
+				var running sync.WaitGroup
+				before := heap()
+				for i := range callers {
+					answers[i] = &slow{ResponseRecorder: httptest.NewRecorder(), release: release, began: func() {
+						mu.Lock()
+						defer mu.Unlock()
+						began++
+					}}
+					running.Go(func() {
+						body := "{}"
+						if content == "application/proto" {
+							body = ""
+						}
+						request := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/meshway.catalog.v1.Catalog/"+procedure, strings.NewReader(body))
+						request.Header.Set("Content-Type", content)
+						handler.ServeHTTP(answers[i], request)
+					})
+				}
+				synctest.Wait()
+				held := heap() - before
+				t.Logf("%d of %d calls hold %d MiB", began, callers, held>>20)
+				assert.Less(t, held, most)
+				assert.Positive(t, began)
+				close(release)
+				running.Wait()
+				for _, a := range answers {
+					require.Equal(t, http.StatusOK, a.Code)
+					require.Greater(t, a.size, count*64*30, "all services are in it")
+				}
+			})
+		})
+	}
+}
