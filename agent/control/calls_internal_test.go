@@ -2,11 +2,19 @@ package control
 
 import (
 	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
 	"testing/synctest"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
+	"github.com/meshway/meshway/consensus/catalog"
 )
 
 func TestCallsOfOneMemberWaitForEachOtherAndNotForThoseOfAnother(t *testing.T) {
@@ -14,22 +22,22 @@ func TestCallsOfOneMemberWaitForEachOtherAndNotForThoseOfAnother(t *testing.T) {
 		c := new(calls)
 		var leave []func()
 		for range maxCalls {
-			l, err := c.enter(t.Context(), "west/gw0")
+			l, err := c.enter(t.Context(), "west/gw0", 1)
 			require.NoError(t, err)
 			leave = append(leave, l)
 		}
-		other, err := c.enter(t.Context(), "east/gw0")
+		other, err := c.enter(t.Context(), "east/gw0", 1)
 		require.NoError(t, err)
 		other()
 
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		_, err = c.enter(ctx, "west/gw0")
+		_, err = c.enter(ctx, "west/gw0", 1)
 		require.ErrorIs(t, err, context.Canceled)
 
 		entered := false
 		go func() {
-			l, err := c.enter(t.Context(), "west/gw0")
+			l, err := c.enter(t.Context(), "west/gw0", 1)
 			assert.NoError(t, err)
 			entered = true
 			l()
@@ -45,3 +53,59 @@ func TestCallsOfOneMemberWaitForEachOtherAndNotForThoseOfAnother(t *testing.T) {
 		assert.Empty(t, c.members, "nothing is kept of a member without calls")
 	})
 }
+
+func TestRequestsOfOneDatacenterAreBoundedInBytes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := new(calls)
+		var leave []func()
+		for i := range maxBytes / maxApply {
+			l, err := c.enter(t.Context(), catalog.NewGatewayID("west", fmt.Sprint("gw", i)), maxApply)
+			require.NoError(t, err)
+			leave = append(leave, l)
+		}
+		other, err := c.enter(t.Context(), "east/gw0", maxApply)
+		require.NoError(t, err)
+		other()
+		ctx, cancel := context.WithCancel(t.Context())
+		entered := make(chan error, 1)
+		go func() {
+			_, err := c.enter(ctx, "west/new", 1)
+			entered <- err
+		}()
+		synctest.Wait()
+		assert.Empty(t, entered, "another gateway of the datacenter waits, too")
+		cancel()
+		require.ErrorIs(t, <-entered, context.Canceled)
+		go func() {
+			l, err := c.enter(t.Context(), "west/new", maxApply)
+			if err == nil {
+				l()
+			}
+			entered <- err
+		}()
+		synctest.Wait()
+		assert.Empty(t, entered)
+		leave[0]()
+		require.NoError(t, <-entered)
+		for _, l := range leave[1:] {
+			l()
+		}
+		assert.Empty(t, c.members)
+	})
+}
+
+// What a request takes in memory follows from its size when it is decompressed.
+func TestSizeOfARequestIsThatAfterDecompression(t *testing.T) {
+	request := httptest.NewRequest(http.MethodPost, controlpbconnect.FederationApplyProcedure, strings.NewReader("four"))
+	assert.EqualValues(t, 4, sizeOf(request))
+	request.Header.Set("Content-Encoding", "gzip")
+	assert.EqualValues(t, maxApply, sizeOf(request))
+	request = httptest.NewRequest(http.MethodPost, controlpbconnect.FederationApplyProcedure, io.MultiReader(strings.NewReader("four")))
+	assert.EqualValues(t, maxApply, sizeOf(request), "of unknown length")
+	assert.Less(t, proposalsMaxEntry, maxApply, "the commands of an entry fit")
+	assert.LessOrEqual(t, int64(maxApply), int64(maxBytes))
+}
+
+// proposalsMaxEntry is the most bytes of commands in one call of a member: raftnode splits
+// larger ones.
+const proposalsMaxEntry = 256 << 10

@@ -105,7 +105,7 @@ func (c *Client) to(id catalog.GatewayID) (*callee, error) {
 	if err != nil {
 		return nil, err
 	}
-	made := newCallee(id, controlpbconnect.NewFederationClient(c.http, url, connect.WithReadMaxBytes(maxApply)))
+	made := newCallee(id, controlpbconnect.NewFederationClient(c.http, url, connect.WithReadMaxBytes(maxAnswer)))
 	c.callees[id] = made
 	return made, nil
 }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/netip"
+	"runtime"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -17,6 +18,7 @@ import (
 	"connectrpc.com/connect"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/meshway/meshway/agent/control"
 	"github.com/meshway/meshway/agent/control/controlpb"
@@ -98,6 +100,29 @@ func TestMembersCanCallEveryProcedure(t *testing.T) {
 		assert.EqualValues(t, 7, electorate.GetTerm())
 		require.Len(t, electorate.GetVoters(), 1)
 		assert.Equal(t, "west/gw1", electorate.GetVoters()[0].GetGateway())
+	})
+}
+
+// A message of two bytes takes about a hundred in memory.
+func TestARequestOfManySmallMessagesIsRefusedBeforeItIsDecoded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFederation(t)
+		east := f.member("east", eastIP)
+		f.member("west", westIP)
+		commands := make([]*catalogpb.Command, 1<<20)
+		empty := new(catalogpb.Command)
+		for i := range commands {
+			commands[i] = empty
+		}
+		var before, after runtime.MemStats
+		size := proto.Size(&controlpb.ApplyRequest{Commands: commands})
+		require.Equal(t, 2<<20, size)
+		runtime.ReadMemStats(&before)
+		_, err := east.port.Client().Apply(t.Context(), "west/gw1", commands)
+		runtime.ReadMemStats(&after)
+		require.Error(t, err)
+		assert.Equal(t, connect.CodeResourceExhausted, connect.CodeOf(err))
+		assert.Less(t, int(after.TotalAlloc-before.TotalAlloc), 32<<20) //nolint:gosec // below 2^63
 	})
 }
 

@@ -20,8 +20,9 @@ import (
 // Limits of requests in bytes, beside rpc.MaxArchive.
 const (
 	maxJoinRequest = 256 << 10 // CA certificate and prefixes
-	maxApply       = 8 << 20   // many commands of catalog.MaxCommandSize
+	maxApply       = 512 << 10 // the commands of an entry of the log, and their envelopes
 	maxSmall       = 4 << 10
+	maxAnswer      = 8 << 20  // the records in the results of Apply
 	maxEnrol       = 64 << 10 // one gateway
 )
 
@@ -76,6 +77,15 @@ func maxRequest(procedure string) int {
 	return maxSmall
 }
 
+// sizeOf returns the most bytes that a request may have when it is decoded.
+func sizeOf(r *http.Request) int64 {
+	most := int64(maxRequest(r.URL.Path))
+	if r.ContentLength < 0 || r.ContentLength > most || r.Header.Get("Content-Encoding") != "" {
+		return most
+	}
+	return r.ContentLength
+}
+
 // connContext adds the session of a connection to the context of its calls.
 func (p *Port) connContext(ctx context.Context, conn net.Conn) context.Context {
 	over, ok := conn.(*tls.Conn)
@@ -123,7 +133,7 @@ func (p *Port) authorise(next http.Handler) http.Handler {
 			p.refuseNonMember(w, r, err)
 			return
 		}
-		leave, err := running.enter(r.Context(), peer.ID())
+		leave, err := running.enter(r.Context(), peer.ID(), sizeOf(r))
 		if err != nil {
 			return // the caller is gone
 		}

@@ -63,11 +63,11 @@ func advertised(in Inputs, topo topology, p peer) []netip.AddrPort {
 	return out
 }
 
-// usableEndpoint reports whether e can be an endpoint. One in the overlay would route
-// the tunnel's packets through the tunnel, one of the loopback interface to this host.
+// usableEndpoint reports whether e can be an endpoint. One in the overlay would route the
+// tunnel's packets through the tunnel; loopback and link-local ones are services of this host.
 func usableEndpoint(in Inputs, e netip.AddrPort) bool {
 	a := e.Addr()
-	return e.IsValid() && e.Port() != 0 && !a.IsUnspecified() && !a.IsMulticast() && !a.IsLoopback() &&
+	return e.IsValid() && e.Port() != 0 && !a.IsUnspecified() && !a.IsMulticast() && !a.IsLoopback() && !a.IsLinkLocalUnicast() &&
 		!in.Catalog.Federation.Overlay.Contains(a)
 }
 

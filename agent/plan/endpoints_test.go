@@ -165,8 +165,11 @@ func TestNewAdvertisedEndpointOfADownPeerIsUsedAtOnce(t *testing.T) {
 	assert.Equal(t, "203.0.113.2:51820", plannedEndpoint(t, in, "north/a"))
 }
 
-func TestAdvertisedAddressesOfTheLoopbackInterfaceAreNotUsed(t *testing.T) {
-	for _, loopback := range []string{"127.0.0.1:51820", "127.8.0.1:51820", "[::1]:51820"} {
+func TestAdvertisedAddressesOfOneHostOrLinkAreNotUsed(t *testing.T) {
+	for _, loopback := range []string{
+		"127.0.0.1:51820", "127.8.0.1:51820", "[::1]:51820", "[::ffff:127.0.0.1]:51820",
+		"169.254.169.254:51820", "[fe80::1]:51820", "[::ffff:169.254.169.254]:51820", // metadata of clouds
+	} {
 		in := federation()
 		in.Endpoints["north/a"] = endpoints(loopback, "198.51.100.7:51820")
 		assert.Equal(t, "198.51.100.7:51820", plannedEndpoint(t, in, "north/a"), loopback)

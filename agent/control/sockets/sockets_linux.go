@@ -32,6 +32,7 @@ type Sockets struct {
 	Overlay func() netip.Prefix // of the federation; nil, or a zero prefix: no overlay
 
 	bindTimeout time.Duration // replaces the constant in tests; 0: the constant
+	local       bool          // Dial connects to this host, too, in tests
 }
 
 var _ control.Sockets = (*Sockets)(nil)
@@ -76,12 +77,28 @@ func (s *Sockets) retryInUse(ctx context.Context, bind func() error) error {
 }
 
 // Dial connects to host:port. It sets the mark unless the resolved address is in
-// the overlay.
+// the overlay. Another gateway chooses the address: those of this host or of its links are
+// refused, where services are that trust what connects to them.
 func (s *Sockets) Dial(ctx context.Context, address string) (net.Conn, error) {
 	dialer := net.Dialer{ControlContext: func(_ context.Context, _, address string, raw syscall.RawConn) error {
+		if err := checkTarget(address); err != nil && !s.local {
+			return err
+		}
 		return onSocket(raw, func(fd int) error { return errors.Join(s.markDialled(fd, address), limitSegments(fd)) })
 	}}
 	return dialer.DialContext(ctx, "tcp", address)
+}
+
+// checkTarget refuses a resolved address that is not one of another host's.
+func checkTarget(address string) error {
+	target, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return fmt.Errorf("dial: %w", err)
+	}
+	if a := target.Addr().Unmap(); a.IsLoopback() || a.IsLinkLocalUnicast() || a.IsMulticast() || a.IsUnspecified() {
+		return fmt.Errorf("%s is no address of another host: set control.advertise on that gateway", a)
+	}
+	return nil
 }
 
 // markDialled sets the mark of a socket that connects to ip:port, unless ip is in

@@ -34,7 +34,7 @@ func TestUnderlaySocketsCarryTheMarkAndOverlaySocketsDoNot(t *testing.T) {
 	require.Zero(t, os.Geteuid(), "this test needs root")
 	// Loopback carries both networks: 127.0.1.0/24 is the overlay.
 	overlay := netip.MustParsePrefix("127.0.1.0/24")
-	s := &Sockets{Mark: mark, Overlay: func() netip.Prefix { return overlay }}
+	s := &Sockets{local: true, Mark: mark, Overlay: func() netip.Prefix { return overlay }}
 	first, err := s.Listen(t.Context(), netip.MustParseAddrPort("[::]:0"), control.Underlay)
 	require.NoError(t, err)
 	defer first.Close()

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"strconv"
 	"testing"
 	"time"
 
@@ -19,7 +20,7 @@ import (
 )
 
 // quick returns Sockets that do not retry long while a port is in use.
-func quick() *Sockets { return &Sockets{bindTimeout: 20 * time.Millisecond} }
+func quick() *Sockets { return &Sockets{local: true, bindTimeout: 20 * time.Millisecond} }
 
 func addrOf(t testing.TB, l net.Listener) netip.AddrPort {
 	t.Helper()
@@ -50,12 +51,12 @@ func TestSecondMeshdCannotShareThePort(t *testing.T) {
 }
 
 func TestListenOnAnAddressOfAnotherHostReturnsARemedy(t *testing.T) {
-	_, err := new(Sockets).Listen(t.Context(), netip.MustParseAddrPort("192.0.2.1:0"), control.Underlay)
+	_, err := (&Sockets{}).Listen(t.Context(), netip.MustParseAddrPort("192.0.2.1:0"), control.Underlay)
 	require.ErrorContains(t, err, "set control.listen to an address of this host")
 }
 
 func TestOverlayListenerBindsBesideTheUnderlayOneAndBeforeItsAddressExists(t *testing.T) {
-	s := new(Sockets)
+	s := &Sockets{local: true}
 	first, err := s.Listen(t.Context(), netip.MustParseAddrPort("[::]:0"), control.Underlay)
 	require.NoError(t, err)
 	port := addrOf(t, first).Port()
@@ -68,7 +69,7 @@ func TestOverlayListenerBindsBesideTheUnderlayOneAndBeforeItsAddressExists(t *te
 }
 
 func TestConnectionGoesToTheMoreSpecificListener(t *testing.T) {
-	s := new(Sockets)
+	s := &Sockets{local: true}
 	first, err := s.Listen(t.Context(), netip.MustParseAddrPort("[::]:0"), control.Underlay)
 	require.NoError(t, err)
 	defer first.Close()
@@ -94,7 +95,7 @@ func TestSocketsFulfilTheContract(t *testing.T) {
 }
 
 func TestSegmentsFitTheSmallestMTUInBothDirections(t *testing.T) {
-	s := new(Sockets)
+	s := &Sockets{local: true}
 	for _, path := range []control.Path{control.Underlay, control.Overlay} {
 		l, err := s.Listen(t.Context(), netip.MustParseAddrPort("127.0.0.1:0"), path)
 		require.NoError(t, err)
@@ -113,5 +114,23 @@ func TestSegmentsFitTheSmallestMTUInBothDirections(t *testing.T) {
 			require.NoError(t, conn.Close())
 		}
 		require.NoError(t, l.Close())
+	}
+}
+
+// Another gateway chooses the address, also by a DNS name that it controls.
+func TestAddressesOfThisHostAndItsLinksAreNotDialled(t *testing.T) {
+	l, err := (&Sockets{}).Listen(t.Context(), netip.MustParseAddrPort("[::]:0"), control.Underlay)
+	require.NoError(t, err)
+	defer l.Close()
+	for _, host := range []string{
+		"127.0.0.1", "127.8.0.1", "::1", "::ffff:127.0.0.1", "localhost", "0.0.0.0", "::",
+		"169.254.169.254", "::ffff:169.254.169.254", "fe80::1", "224.0.0.1", "ff02::1",
+	} {
+		conn, err := new(Sockets).Dial(t.Context(), net.JoinHostPort(host, strconv.Itoa(int(addrOf(t, l).Port()))))
+		if assert.Error(t, err, host) {
+			assert.ErrorContains(t, err, "is no address of another host", host)
+			continue
+		}
+		assert.NoError(t, conn.Close())
 	}
 }
