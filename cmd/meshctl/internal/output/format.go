@@ -5,8 +5,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf16"
 
 	"github.com/goccy/go-yaml"
 )
@@ -51,10 +54,11 @@ func (f *Format) Encode(w io.Writer, view any) error {
 }
 
 // Write writes a JSON document: indented, or as YAML with the same keys in the same
-// order.
+// order. Names, labels and messages come from other datacenters, which must not control the
+// terminal: characters that are not printable are escaped, and replaced in YAML.
 func (f *Format) Write(w io.Writer, document []byte) error {
 	if *f == YAML {
-		text, err := yaml.JSONToYAML(document)
+		text, err := yaml.JSONToYAML(printable(document))
 		if err != nil {
 			return fmt.Errorf("encode output as yaml: %w", err)
 		}
@@ -62,11 +66,61 @@ func (f *Format) Write(w io.Writer, document []byte) error {
 		return err
 	}
 	var b bytes.Buffer
-	if err := json.Indent(&b, bytes.TrimSpace(document), "", "  "); err != nil {
+	if err := json.Indent(&b, bytes.TrimSpace(escaped(document)), "", "  "); err != nil {
 		return fmt.Errorf("encode output as json: %w", err)
 	}
 	_, err := fmt.Fprintln(w, b.String())
 	return err
+}
+
+// escaped replaces the characters of a JSON document that are not printable by escapes,
+// which JSON does not require above U+001F: among them are control sequences of one
+// character (ECMA-48 C1) and those that reverse a text. Outside of strings there are none
+// but white space.
+func escaped(document []byte) []byte {
+	var b bytes.Buffer
+	for _, r := range string(document) {
+		switch {
+		case r < ' ' || unicode.IsPrint(r):
+			b.WriteRune(r)
+		default:
+			for _, unit := range utf16.AppendRune(nil, r) {
+				fmt.Fprintf(&b, `\u%04x`, unit)
+			}
+		}
+	}
+	return b.Bytes()
+}
+
+// printable replaces the characters of the strings of a JSON document that are not
+// printable: the encoder of YAML writes them as they are, and a key of several lines as
+// several keys.
+func printable(document []byte) []byte {
+	literal := regexp.MustCompile(`"(?:[^"\\]|\\.)*"(\s*:)?`)
+	return literal.ReplaceAllFunc(document, func(found []byte) []byte {
+		value, isKey := bytes.CutSuffix(found, []byte(":"))
+		var have string
+		if json.Unmarshal(value, &have) != nil {
+			return found // JSONToYAML refuses it
+		}
+		text := strings.Map(func(r rune) rune {
+			if unicode.IsPrint(r) || r == '\n' && !isKey {
+				return r
+			}
+			return '?'
+		}, have)
+		if text == have {
+			return found
+		}
+		quoted, err := json.Marshal(text)
+		if err != nil {
+			return nil // a string is always encoded
+		}
+		if isKey {
+			quoted = append(quoted, ':')
+		}
+		return quoted
+	})
 }
 
 // Color is a value of --color. It implements pflag.Value.
