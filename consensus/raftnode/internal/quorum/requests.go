@@ -24,6 +24,11 @@ type Requests struct {
 	refused map[refusedKey]uint64
 }
 
+// maxRefused is how many counts of refused commands are kept for the gateways of one
+// datacenter. Those of further gateways are counted for the datacenter: its CA can issue
+// certificates to any number of them.
+const maxRefused = 64
+
 type refusedKey struct {
 	author catalog.GatewayID
 	code   string
@@ -109,7 +114,21 @@ func (r *Requests) CountRefusal(author catalog.GatewayID, code string) {
 	if r.refused == nil {
 		r.refused = make(map[refusedKey]uint64)
 	}
-	r.refused[refusedKey{author, code}]++
+	key := refusedKey{author, code}
+	if _, known := r.refused[key]; !known && r.refusedOf(author.Datacenter()) >= maxRefused {
+		key.author = catalog.GatewayID(author.Datacenter())
+	}
+	r.refused[key]++
+}
+
+// refusedOf returns the number of counts of the gateways of a datacenter; r.mu is held.
+func (r *Requests) refusedOf(dc catalog.DatacenterName) (n int) {
+	for key := range r.refused {
+		if key.author.Datacenter() == dc && key.author != catalog.GatewayID(dc) {
+			n++
+		}
+	}
+	return n
 }
 
 // Refused returns the numbers of refused commands, sorted by author and code.
