@@ -5,6 +5,8 @@ package federation_test
 import (
 	"context"
 	"errors"
+	"flag"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -62,13 +64,26 @@ func (tb *testbed) testUpgrade(t *testing.T, all map[*cluster.Cluster]workloads)
 	assert.True(t, before == after, "the CA key has changed") // assert.Equal would print the keys
 }
 
+var upgrades = flag.Int("upgrades", 1, "how often the data planes are upgraded")
+
+// testRollingUpgrades upgrades the data planes as often as the flag has it.
+func (tb *testbed) testRollingUpgrades(t *testing.T, all map[*cluster.Cluster]workloads) {
+	for n := range *upgrades {
+		t.Run(fmt.Sprint("upgrade ", n+1), func(t *testing.T) {
+			stop := measureDelay()
+			tb.testRollingUpgrade(t, all, n)
+			t.Log(stop())
+		})
+	}
+}
+
 // testRollingUpgrade replaces agents and data planes at the same time.
-func (tb *testbed) testRollingUpgrade(t *testing.T, all map[*cluster.Cluster]workloads) {
+func (tb *testbed) testRollingUpgrade(t *testing.T, all map[*cluster.Cluster]workloads, n int) {
 	east := tb.clusters[0]
 	gateways := east.Nodes()[:2]
 	before := []string{tb.dataPlanePod(t, gateways[0]), tb.dataPlanePod(t, gateways[1])}
 	tb.requireNoneLost(t, all, func() {
-		tb.upgrade(t, east, "--set", "userspace.updates=rolling,agent.podLabels.upgraded=again")
+		tb.upgrade(t, east, "--set", fmt.Sprintf("userspace.updates=rolling,agent.podLabels.upgraded=again-%d", n))
 		// The DaemonSet waits between two gateways.
 		out, err := east.Kubectl(within(t, 4*timeout), "-n", namespace, "rollout", "status", "daemonset/meshway-dataplane")
 		require.NoError(t, err, out)
