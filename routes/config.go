@@ -201,6 +201,9 @@ type Observed struct {
 	// ForeignRules are the rules of other programs that decide where packets go, sorted
 	// by family and priority.
 	ForeignRules []ForeignRule
+	// Tables has the routes of the tables of those rules for which the kernel does not
+	// look up packets (ForeignRule.LookedUp), by number.
+	Tables map[int][]HostRoute
 	// Repaired counts the entries that another program deleted or changed and
 	// that were restored since the agent started.
 	Repaired uint64

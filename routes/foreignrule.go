@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -14,6 +15,7 @@ type Query struct {
 	Destination netip.Addr
 	Source      netip.Addr // zero: the kernel selects it
 	In          string     // device on which the packet arrived; empty: it is from this host
+	Out         string     // device to which the sender has bound its socket
 	Protocol    uint8      // tcp, udp, icmp or ipv6-icmp: the kernel looks up no other one
 	FromPort    uint16
 	ToPort      uint16
@@ -29,6 +31,9 @@ func (q Query) String() string {
 	}
 	if q.In != "" {
 		text += " iif " + q.In
+	}
+	if q.Out != "" {
+		text += " oif " + q.Out
 	}
 	for _, each := range []struct {
 		set  bool
@@ -70,8 +75,34 @@ type Selector struct {
 	Users              Range
 	Protocol           uint8
 	FromPorts, ToPorts Range
-	More               bool // there are further ones
+	DSCP               Bits
+	TunnelID           uint64 // of the tunnel of another program from which the packet came
+	L3Master           bool   // the device on which the packet arrived is in a VRF, whose table is looked up
+	More               bool   // there are further ones
 }
+
+// Bits is numbers that have the bits of Value where Mask has bits; the zero value is all
+// numbers.
+type Bits struct {
+	Limited     bool
+	Value, Mask uint8
+}
+
+// String returns the value, with its mask unless that is all of DSCP.
+func (b Bits) String() string {
+	if b.Mask == maxDSCP {
+		return strconv.Itoa(int(b.Value))
+	}
+	return fmt.Sprintf("%#x/%#x", b.Value, b.Mask)
+}
+
+func (b Bits) contains(n uint8) bool { return !b.Limited || n&b.Mask == b.Value&b.Mask }
+
+// DSCP is the upper part of the byte that TOS is.
+const (
+	maxDSCP   = 0x3f
+	dscpShift = 2
+)
 
 // Range is numbers from First to Last; the zero value is all numbers.
 type Range struct {
@@ -93,21 +124,46 @@ func (r Range) contains(n uint32) bool {
 
 // Selects reports whether the rule may apply to an unmarked packet.
 func (r ForeignRule) Selects(q Query) bool {
-	return r.Family == FamilyOf(q.Destination) && (r.selects(q) != r.Not || r.More)
+	return r.Family == FamilyOf(q.Destination) && (r.selects(q) != r.Not || r.Uncertain())
+}
+
+// Uncertain reports whether the rule has selectors that are not compared with a query.
+func (s Selector) Uncertain() bool { return s.More || s.L3Master || s.TunnelID != 0 }
+
+// LookedUp reports whether the kernel looks up packets that show what the rule does. It
+// refuses those of most protocols.
+func (r ForeignRule) LookedUp() bool {
+	icmp := uint8(protocolICMP)
+	if r.Family == IPv6 {
+		icmp = protocolICMPv6
+	}
+	return r.Not || !r.More && r.TunnelID == 0 && slices.Contains([]uint8{0, protocolTCP, protocolUDP, icmp}, r.Protocol)
+}
+
+// Packets returns what packets the rule is for, if the kernel does not look them up.
+func (s Selector) Packets() string {
+	switch {
+	case s.Protocol != 0:
+		return "packets of protocol " + protocolName(s.Protocol)
+	case s.TunnelID != 0:
+		return "packets from tunnels of other programs"
+	default:
+		return "packets that the rule selects"
+	}
 }
 
 func (s Selector) selects(q Query) bool {
 	return (!s.To.IsValid() || s.To.Contains(q.Destination)) &&
 		(!s.From.IsValid() || q.Source.IsValid() && s.From.Contains(q.Source)) &&
-		(s.In == "" || s.In == q.In || s.In == "lo" && q.In == "") && s.Out == "" &&
-		s.Mark&s.Mask == 0 && (s.TOS == 0 || s.TOS == q.TOS) &&
+		(s.In == "" || s.In == q.In || s.In == "lo" && q.In == "") && (s.Out == "" || s.Out == q.Out) &&
+		s.Mark&s.Mask == 0 && (s.TOS == 0 || s.TOS == q.TOS) && s.DSCP.contains(q.TOS>>dscpShift) &&
 		s.Users.contains(q.User) && (s.Protocol == 0 || s.Protocol == cmp.Or(q.Protocol, protocolUDP)) &&
 		s.FromPorts.contains(uint32(q.FromPort)) && s.ToPorts.contains(uint32(q.ToPort))
 }
 
 // Some reports whether the rule is only for some of the packets between two addresses.
 func (s Selector) Some() bool {
-	return s.TOS != 0 || s.Users.Limited || s.Protocol != 0 || s.FromPorts.Limited || s.ToPorts.Limited
+	return s.TOS != 0 || s.DSCP.Limited || s.Users.Limited || s.Protocol != 0 || s.FromPorts.Limited || s.ToPorts.Limited
 }
 
 // Narrow returns the packet of q with what the rule selects beside addresses and
@@ -120,8 +176,11 @@ func (s Selector) Narrow(q Query, not bool) Query {
 		return q
 	}
 	q.Protocol, q.TOS = s.Protocol, s.TOS
+	if s.DSCP.Limited {
+		q.TOS = s.DSCP.Value << dscpShift
+	}
 	if q.In == "" {
-		q.User = s.Users.First
+		q.User, q.Out = s.Users.First, s.Out
 	}
 	q.FromPort, q.ToPort = uint16(s.FromPorts.First), uint16(s.ToPorts.First) //nolint:gosec // ports
 	return q
@@ -136,6 +195,8 @@ func (r ForeignRule) String() string {
 		return strings.Join(append(words, r.Drop), " ")
 	case r.Goto != 0:
 		return strings.Join(append(words, fmt.Sprintf("goto %d", r.Goto)), " ")
+	case r.L3Master && r.Table == 0:
+		return strings.Join(words, " ")
 	}
 	table := fmt.Sprint(r.Table)
 	if name, ok := map[int]string{253: "default", 254: "main", 255: "local"}[r.Table]; ok {
@@ -165,6 +226,9 @@ func (s Selector) words(not bool) []string {
 		{s.Protocol != 0, "ipproto " + protocolName(s.Protocol)},
 		{s.FromPorts.Limited, "sport " + s.FromPorts.String()},
 		{s.ToPorts.Limited, "dport " + s.ToPorts.String()},
+		{s.DSCP.Limited, "dscp " + s.DSCP.String()},
+		{s.TunnelID != 0, fmt.Sprintf("tun_id %d", s.TunnelID)},
+		{s.L3Master, "l3mdev"},
 	} {
 		if each.set {
 			words = append(words, each.word)
@@ -173,7 +237,7 @@ func (s Selector) words(not bool) []string {
 	return words
 }
 
-// The numbers of protocols that have names in rules (IANA).
+// The numbers of protocols that the kernel looks up (IANA).
 const (
 	protocolICMP   = 1
 	protocolTCP    = 6
@@ -183,6 +247,9 @@ const (
 
 // protocolName returns what ip calls a protocol: a name, or its number.
 func protocolName(number uint8) string {
-	names := map[uint8]string{protocolICMP: "icmp", protocolTCP: "tcp", protocolUDP: "udp", protocolICMPv6: "ipv6-icmp"}
+	names := map[uint8]string{
+		protocolICMP: "icmp", protocolTCP: "tcp", protocolUDP: "udp", protocolICMPv6: "ipv6-icmp",
+		2: "igmp", 4: "ipencap", 33: "dccp", 41: "ipv6", 47: "gre", 50: "esp", 51: "ah", 132: "sctp", 136: "udplite",
+	}
 	return cmp.Or(names[number], strconv.Itoa(int(number)))
 }

@@ -6,7 +6,7 @@ import (
 	"net/netip"
 )
 
-// HostRoute is a route of the host's main table, of any origin. It is read and
+// HostRoute is a route of the host's main table, or of that of a rule, of any origin. It is read and
 // never changed: the routes of a CNI plugin show which pods are on a host.
 type HostRoute struct {
 	Prefix netip.Prefix
@@ -16,6 +16,7 @@ type HostRoute struct {
 	// which the kernel has processed.
 	Advertised bool
 	Drop       bool // the route is a blackhole, unreachable or prohibit route
+	Throw      bool // the route ends the lookup in the table
 }
 
 // MayBeLocal reports whether the route may be to pods on this host. Routes
@@ -32,4 +33,16 @@ func (r HostRoute) Text() string {
 	default:
 		return fmt.Sprintf("%s dev %s", r.Prefix, cmp.Or(r.Device, "(several)"))
 	}
+}
+
+// LookupIn returns the route of a table for an address; false: the lookup goes on with the
+// next rule. Prefixes shorter than shortest do not count.
+func LookupIn(table []HostRoute, a netip.Addr, shortest int) (HostRoute, bool) {
+	best, ok := HostRoute{}, false
+	for _, r := range table {
+		if r.Prefix.Contains(a) && (!ok || r.Prefix.Bits() > best.Prefix.Bits()) {
+			best, ok = r, true
+		}
+	}
+	return best, ok && !best.Throw && best.Prefix.Bits() >= shortest
 }

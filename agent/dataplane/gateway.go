@@ -238,7 +238,7 @@ func (g *Gateway) filter(ctx context.Context, d plan.Desired) error {
 
 // paths returns what determines the lookups that check the routes of this pass.
 func (p *pass) paths() interference.Paths {
-	paths := interference.Paths{Config: p.inputs.Config, Host: p.inputs.Host, Routed: p.desired.Firewall.Remote}
+	paths := interference.Paths{Config: p.inputs.Config, Host: p.inputs.Host, Routed: p.desired.Firewall.Remote, Lanes: lanes(p.desired.Firewall)}
 	for _, dc := range p.inputs.Catalog.Datacenters {
 		if dc.Name == p.inputs.Self.Datacenter() {
 			paths.Own = dc.Prefixes

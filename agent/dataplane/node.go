@@ -107,7 +107,7 @@ func (n *Node) pass(ctx context.Context) time.Duration {
 
 // paths returns what determines the lookups that check the routes of this pass.
 func (p *nodePass) paths() interference.Paths {
-	paths := interference.Paths{Config: p.inputs.Config, Host: p.inputs.Host, Routed: p.desired.Firewall.Remote}
+	paths := interference.Paths{Config: p.inputs.Config, Host: p.inputs.Host, Routed: p.desired.Firewall.Remote, Lanes: lanes(p.desired.Firewall)}
 	for _, dc := range p.datacenters() {
 		if dc.Name == p.inputs.Config.Datacenter {
 			paths.Own = dc.Prefixes

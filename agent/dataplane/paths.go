@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/meshway/meshway/agent/interference"
+	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/routes"
 )
 
@@ -22,4 +23,18 @@ func (o *outcome) observePaths(ctx context.Context, kernel routes.Kernel, paths 
 			o.problems = append(o.problems, problem)
 		}
 	}
+	for _, problem := range paths.NotLookedUp() {
+		if !slices.ContainsFunc(o.problems, func(known plan.Problem) bool { return known.Code == problem.Code && known.Remedy == problem.Remedy }) {
+			o.problems = append(o.problems, problem)
+		}
+	}
+}
+
+// lanes returns the devices of the lanes.
+func lanes(fw routes.Firewall) []string {
+	var out []string
+	for _, l := range fw.Lanes {
+		out = append(out, l.Device)
+	}
+	return out
 }

@@ -24,6 +24,7 @@ type Paths struct {
 	Own         []catalog.Prefix     // of the own datacenter
 	Datacenters []catalog.Datacenter // the others
 	Routed      []netip.Prefix       // routes.Firewall.Remote, which is aggregated
+	Lanes       []string
 	Observed    routes.Observed
 }
 
@@ -31,6 +32,9 @@ type Paths struct {
 type PathQuery struct {
 	Datacenter catalog.DatacenterName
 	routes.Query
+	// pods is the device by which a packet that arrives on a lane has to leave; empty: the
+	// packet is for the datacenter.
+	pods string
 }
 
 // pods has a pod of this host of each family, if there is one.
@@ -39,13 +43,14 @@ type pods map[routes.Family]pod
 type pod struct {
 	device  string // to the pod
 	address netip.Addr
+	network netip.Prefix // of the pods on the device
 }
 
 func (p Paths) pods() pods {
 	out := pods{}
 	for _, f := range []routes.Family{routes.IPv4, routes.IPv6} {
-		if device, address, ok := p.pod(f); ok {
-			out[f] = pod{device, address}
+		if found, ok := p.pod(f); ok {
+			out[f] = found
 		}
 	}
 	return out
@@ -77,7 +82,7 @@ func (p Paths) Queries() []PathQuery {
 		if len(out) >= bound {
 			break
 		}
-		if p.precedes(r) && (r.To.IsValid() || r.From.IsValid() || r.In != "" || r.Some()) {
+		if p.precedesMain(r) && (r.To.IsValid() || r.From.IsValid() || r.In != "" || r.Out != "" || r.Some()) {
 			out = append(out, p.narrow(from, r)...)
 		}
 	}
@@ -86,16 +91,32 @@ func (p Paths) Queries() []PathQuery {
 
 // queries returns the lookups to one address.
 func (p pods) queries(dc catalog.DatacenterName, to netip.Addr) []PathQuery {
-	out := []PathQuery{{dc, routes.Query{Destination: to}}}
+	out := []PathQuery{{Datacenter: dc, Query: routes.Query{Destination: to}}}
 	if from, ok := p[routes.FamilyOf(to)]; ok {
-		out = append(out, PathQuery{dc, routes.Query{Destination: to, Source: from.address, In: from.device}})
+		out = append(out, PathQuery{Datacenter: dc, Query: routes.Query{Destination: to, Source: from.address, In: from.device}})
 	}
 	return out
 }
 
 // narrow returns the lookups of packets that a rule selects, to the first datacenter
-// that it is for.
+// that it is for, and of those that arrive from there.
 func (p Paths) narrow(pods pods, r routes.ForeignRule) []PathQuery {
+	var out []PathQuery
+	if dc, address, ok := p.target(r); ok {
+		out = pods.queries(dc, address)
+		if from, ok := pods[r.Family].within(r); ok && !p.isLane(r.In) {
+			out = append(out, PathQuery{Datacenter: dc, Query: routes.Query{Destination: address, Source: from.address, In: from.device}})
+		}
+	}
+	out = append(out, p.arriving(pods, r)...)
+	for i := range out {
+		out[i].Query = r.Narrow(out[i].Query, r.Not)
+	}
+	return out
+}
+
+// target returns an address of the first datacenter for which a rule is.
+func (p Paths) target(r routes.ForeignRule) (catalog.DatacenterName, netip.Addr, bool) {
 	for _, dc := range p.Datacenters {
 		for _, own := range dc.Prefixes {
 			if routes.FamilyOf(own.CIDR.Addr()) != r.Family || r.To.IsValid() && !r.To.Overlaps(own.CIDR) {
@@ -105,20 +126,12 @@ func (p Paths) narrow(pods pods, r routes.ForeignRule) []PathQuery {
 			if r.To.IsValid() {
 				address = inside(longer(r.To, own.CIDR))
 			}
-			if !prefixset.CoveredBy(p.Routed, netip.PrefixFrom(address, address.BitLen())) {
-				continue
+			if prefixset.CoveredBy(p.Routed, netip.PrefixFrom(address, address.BitLen())) {
+				return dc.Name, address, true
 			}
-			out := pods.queries(dc.Name, address)
-			if from, ok := pods[r.Family].within(r); ok {
-				out = append(out, PathQuery{dc.Name, routes.Query{Destination: address, Source: from.address, In: from.device}})
-			}
-			for i := range out {
-				out[i].Query = r.Narrow(out[i].Query, r.Not)
-			}
-			return out
 		}
 	}
-	return nil
+	return "", netip.Addr{}, false
 }
 
 // within returns a pod with an address and device that a rule selects; false: the rule
@@ -137,7 +150,7 @@ func (p pod) within(r routes.ForeignRule) (pod, bool) {
 }
 
 // pod returns a device to pods of this host and a source address behind it.
-func (p Paths) pod(f routes.Family) (string, netip.Addr, bool) {
+func (p Paths) pod(f routes.Family) (pod, bool) {
 	ofPods := func(prefix netip.Prefix) bool {
 		return routes.FamilyOf(prefix.Addr()) == f && slices.ContainsFunc(p.Own, func(own catalog.Prefix) bool {
 			return own.Kind == catalog.PodPrefix && own.CIDR.Overlaps(prefix) && own.CIDR.Bits() <= prefix.Bits()
@@ -150,17 +163,17 @@ func (p Paths) pod(f routes.Family) (string, netip.Addr, bool) {
 			}
 			for a := inside(prefix); prefix.Contains(a); a = a.Next() {
 				if !slices.Contains(p.Host.Addresses, a) {
-					return l.Device, a, true
+					return pod{l.Device, a, prefix.Masked()}, true
 				}
 			}
 		}
 	}
 	for _, r := range p.Host.Routes {
 		if r.MayBeLocal() && r.Device != "" && ofPods(r.Prefix) && !slices.Contains(p.Host.Addresses, inside(r.Prefix)) {
-			return r.Device, inside(r.Prefix), true
+			return pod{r.Device, inside(r.Prefix), r.Prefix}, true
 		}
 	}
-	return "", netip.Addr{}, false
+	return pod{}, false
 }
 
 // precedes reports whether a rule is looked up before Meshway's.
@@ -173,6 +186,8 @@ func (p Paths) precedes(r routes.ForeignRule) bool {
 // a table found no route.
 func (p Paths) Problem(q PathQuery, found routes.Lookup) (plan.Problem, bool) {
 	switch {
+	case q.pods != "":
+		return p.misrouted(q, found)
 	case found.Blackhole || found.Table == 0:
 		return p.dropped(q)
 	case found.Device == "lo", found.Table == routes.NodesTable(p.Config.Routing.Table):
@@ -186,8 +201,7 @@ func (p Paths) Problem(q PathQuery, found routes.Lookup) (plan.Problem, bool) {
 	}
 	for _, r := range p.Observed.ForeignRules {
 		skips := r.Goto > p.Config.Routing.RulePriority
-		leads := r.Table == found.Table && (r.Shortest == 0 || found.Prefix.Bits() >= r.Shortest)
-		if p.precedes(r) && (leads || skips) && r.Drop == "" && r.Selects(q.Query) {
+		if p.precedes(r) && (leads(r, found) || skips) && r.Drop == "" && r.Selects(q.Query) {
 			return p.diverted(q, r, found, fmt.Sprintf("rule %q, which precedes Meshway's rule %d", r, p.Config.Routing.RulePriority),
 				fmt.Sprintf("run %s rule del %s, or add the rule again with a priority above %d", ipCommand(q.Destination), r, p.Config.Routing.RulePriority)), true
 		}
@@ -195,12 +209,27 @@ func (p Paths) Problem(q PathQuery, found routes.Lookup) (plan.Problem, bool) {
 	return plan.Problem{}, false
 }
 
+// leads reports whether a rule may have led to the route of a lookup. That of a VRF is in
+// no table that a rule names.
+func leads(r routes.ForeignRule, found routes.Lookup) bool {
+	if r.L3Master && r.Table == 0 {
+		return found.Table < unspecifiedTables || found.Table > localTable
+	}
+	return r.Table == found.Table && (r.Shortest == 0 || found.Prefix.Bits() >= r.Shortest)
+}
+
+// The tables from unspecifiedTables to localTable are those of the kernel.
+const (
+	unspecifiedTables = 252
+	localTable        = 255
+)
+
 // dropped returns the rule of another program that drops the packet of a query, before
 // Meshway's routes are looked up; false: there is none. One with selectors that the
 // query does not have may not be the cause.
 func (p Paths) dropped(q PathQuery) (plan.Problem, bool) {
 	for _, r := range p.Observed.ForeignRules {
-		if r.Drop != "" && !r.More && p.precedes(r) && r.Selects(q.Query) {
+		if r.Drop != "" && !r.Uncertain() && p.precedes(r) && r.Selects(q.Query) {
 			return plan.Problem{
 				Code:     "traffic-diverted",
 				Severity: plan.Error,

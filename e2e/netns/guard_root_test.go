@@ -69,6 +69,33 @@ func TestPacketsForOtherDatacentersNeverLeaveUnencrypted(t *testing.T) {
 			},
 		},
 		{
+			name: "rules for packets that the kernel does not look up",
+			take: []string{
+				"ip rule add pref 110 ipproto sctp lookup main", "ip -6 rule add pref 110 ipproto gre lookup main",
+				"ip rule add pref 111 ipproto esp prohibit", "ip rule add pref 112 tun_id 5 lookup main", "ip rule add pref 113 ipproto udplite goto 32766",
+			},
+			giveBack: []string{"ip rule del pref 110", "ip -6 rule del pref 110", "ip rule del pref 111", "ip rule del pref 112", "ip rule del pref 113"},
+			remedies: []string{
+				"ip rule del pref 110 ipproto sctp lookup main", "ip -6 rule del pref 110 ipproto gre lookup main", "ip rule del pref 111 ipproto esp prohibit",
+				"ip rule del pref 112 tun_id 5 lookup main", "ip rule del pref 113 ipproto udplite goto 32766",
+			},
+		},
+		{
+			name: "rules for what a lane carries",
+			take: []string{
+				"ip route add default via 203.0.113.1 table 99", "ip -6 route add default via 2001:db8::1 table 99",
+				"ip rule add pref 114 iif mesh0 ipproto tcp dport 4712 lookup 99", "ip -6 rule add pref 6000 iif mesh0 ipproto tcp dport 4712 prohibit",
+				"ip rule add pref 115 oif mesh0 ipproto tcp prohibit",
+			},
+			giveBack: []string{
+				"ip rule del pref 114", "ip -6 rule del pref 6000", "ip rule del pref 115", "ip route flush table 99", "ip -6 route flush table 99",
+			},
+			remedies: []string{
+				"ip rule del pref 114 iif mesh0 ipproto tcp dport 4712 lookup 99", "ip -6 rule del pref 6000 iif mesh0 ipproto tcp dport 4712 prohibit",
+				"ip rule del pref 115 oif mesh0 ipproto tcp prohibit",
+			},
+		},
+		{
 			name: "our mark on packets of pods",
 			take: []string{
 				"nft add table inet marks", "nft add chain inet marks pre { type filter hook prerouting priority -150 ; }",

@@ -25,10 +25,15 @@ func (k *Kernel) HostRoutes(ctx context.Context) ([]routes.HostRoute, error) {
 	if o.devices, err = deviceNames(); err != nil {
 		return nil, err
 	}
+	return o.hostRoutes(ctx, unix.RT_TABLE_MAIN)
+}
+
+// hostRoutes returns the routes of a table, of both families.
+func (o observer) hostRoutes(ctx context.Context, table int) ([]routes.HostRoute, error) {
 	var list []routes.HostRoute
 	for _, f := range []routes.Family{routes.IPv4, routes.IPv6} {
 		before := len(list)
-		err := o.dumpTable(ctx, unix.RT_TABLE_MAIN, f, func() { list = list[:before] }, func(r route) {
+		err := o.dumpTable(ctx, table, f, func() { list = list[:before] }, func(r route) {
 			list = append(list, r.hostRoute(o.devices[r.ifindex]))
 		})
 		if err != nil {
@@ -38,9 +43,30 @@ func (k *Kernel) HostRoutes(ctx context.Context) ([]routes.HostRoute, error) {
 	return list, nil
 }
 
+// maxTables bounds the tables of other programs that are read.
+const maxTables = 8
+
+// tables reads the tables of those rules for which the kernel does not look up packets.
+func (o observer) tables(ctx context.Context, to *routes.Observed) error {
+	for _, r := range to.ForeignRules {
+		if _, known := to.Tables[r.Table]; r.LookedUp() || r.Table == 0 || known || len(to.Tables) >= maxTables {
+			continue
+		}
+		list, err := o.hostRoutes(ctx, r.Table)
+		if err != nil {
+			return err
+		}
+		if to.Tables == nil {
+			to.Tables = map[int][]routes.HostRoute{}
+		}
+		to.Tables[r.Table] = list
+	}
+	return nil
+}
+
 func (r route) hostRoute(device string) routes.HostRoute {
 	drop := r.kind == unix.RTN_BLACKHOLE || r.kind == unix.RTN_UNREACHABLE || r.kind == unix.RTN_PROHIBIT
-	return routes.HostRoute{Prefix: r.Prefix, Device: device, Via: r.via, Drop: drop, Advertised: r.protocol == unix.RTPROT_RA}
+	return routes.HostRoute{Prefix: r.Prefix, Device: device, Via: r.via, Drop: drop, Throw: r.kind == unix.RTN_THROW, Advertised: r.protocol == unix.RTPROT_RA}
 }
 
 // concernsHostRoutes reports whether HostRoutes is in use and the route is one

@@ -16,6 +16,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
 
 	"github.com/meshway/meshway/routes"
 	"github.com/meshway/meshway/routes/routestest"
@@ -134,8 +136,11 @@ func TestRulesOfOthersAreReadWithWhatTheyDecide(t *testing.T) {
 		"pref 76 tos 0x10 lookup main",
 		"pref 77 uidrange 1000-1000 lookup main",
 		"pref 78 ipproto tcp dport 443 lookup main",
-		"pref 79 not oif mesh0 ipproto 132 sport 5-6 dport 7-65534 prohibit",
+		"pref 79 not oif mesh0 ipproto sctp sport 5-6 dport 7-65534 prohibit",
 		"pref 80 lookup main suppress_prefixlength 0",
+		"pref 81 tun_id 5 prohibit",
+		"pref 82 l3mdev",
+		"pref 83 oif mesh0 ipproto gre lookup 99",
 	}
 	for _, rule := range append(want, "pref 75 nop") {
 		w.ip("rule add %s", rule)
@@ -154,14 +159,14 @@ func TestRulesOfOthersAreReadWithWhatTheyDecide(t *testing.T) {
 
 func TestRulesOfOthersThatHaveUnknownSelectorsAreReadAsSuch(t *testing.T) {
 	w := newWorld(t)
-	for _, rule := range []string{"pref 70 tun_id 5 prohibit", "pref 71 lookup main suppress_ifgroup default", "pref 72 l3mdev"} {
-		w.ip("rule add %s", rule)
-	}
+	w.ip("rule add pref 71 lookup main suppress_ifgroup default")
+	w.addRule(unix.AF_INET6, 72, 99, nl.NewRtAttr(fraFlowLabel, []byte{0, 0, 0, 1}), nl.NewRtAttr(fraFlowLabelMask, []byte{0, 0, 0, 1}))
 	observed, err := w.Observe(t.Context(), routes.DefaultTable)
 	require.NoError(t, err)
-	require.Len(t, observed.ForeignRules, 3)
+	require.Len(t, observed.ForeignRules, 2)
 	for _, r := range observed.ForeignRules {
 		assert.True(t, r.More, r)
+		assert.False(t, r.LookedUp(), r)
 	}
 }
 

@@ -28,12 +28,16 @@ func (k *Kernel) Lookup(_ context.Context, q routes.Query) (routes.Lookup, error
 	if err != nil {
 		return routes.Lookup{}, fmt.Errorf("lookup %s: %w", q, err)
 	}
-	match, err := c.lookup(q, in, unix.RTM_F_FIB_MATCH)
+	out, err := ifindex(q.Out)
+	if err != nil {
+		return routes.Lookup{}, fmt.Errorf("lookup %s: %w", q, err)
+	}
+	match, err := c.lookup(q, in, out, unix.RTM_F_FIB_MATCH)
 	if err != nil {
 		return lookupError(addr, routes.Lookup{}, err)
 	}
 	found := routes.Lookup{Table: match.table, Prefix: match.Prefix, Nexthop: match.Nexthop}
-	path, err := c.lookup(q, in, 0)
+	path, err := c.lookup(q, in, out, 0)
 	if err != nil {
 		return lookupError(addr, found, err)
 	}
@@ -79,7 +83,7 @@ func ifindex(device string) (uint32, error) {
 	return uint32(link.Index), nil //nolint:gosec // positive
 }
 
-func (c *conn) lookup(q routes.Query, in, flags uint32) (route, error) {
+func (c *conn) lookup(q routes.Query, in, out, flags uint32) (route, error) {
 	addr := q.Destination.Unmap()
 	body := []byte{familyByte(routes.FamilyOf(addr)), byte(addr.BitLen()), 0, q.TOS, 0, 0, 0, 0} //nolint:gosec // 32 or 128
 	if addr.Is4() {                                                                              // IPv6 always returns the table, and refuses the flag
@@ -93,6 +97,9 @@ func (c *conn) lookup(q routes.Query, in, flags uint32) (route, error) {
 	}
 	if in != 0 {
 		body = appendAttr32(body, unix.RTA_IIF, in)
+	}
+	if out != 0 {
+		body = appendAttr32(body, unix.RTA_OIF, out)
 	}
 	body = appendAttr(body, unix.RTA_IP_PROTO, []byte{cmp.Or(q.Protocol, unix.IPPROTO_UDP)})
 	body = appendPort(body, unix.RTA_SPORT, q.FromPort)

@@ -27,7 +27,7 @@ func (k *Kernel) Observe(ctx context.Context, table int) (routes.Observed, error
 		return routes.Observed{}, err
 	}
 	observed := routes.Observed{Config: routes.Config{Table: table, Routes: k.room()}}
-	for _, part := range []func(context.Context, *routes.Observed) error{o.nexthops, o.routes, o.rules} {
+	for _, part := range []func(context.Context, *routes.Observed) error{o.nexthops, o.routes, o.rules, o.tables} {
 		if err := part(ctx, &observed); err != nil {
 			return routes.Observed{}, err
 		}
@@ -131,7 +131,7 @@ func (o observer) rules(ctx context.Context, to *routes.Observed) error {
 		for _, r := range found {
 			if r.ours(o.table) {
 				to.Rules = append(to.Rules, r.Rule)
-			} else if r.decides && r.protocol != unix.RTPROT_KERNEL {
+			} else if r.decides && (r.protocol != unix.RTPROT_KERNEL || r.foreign.L3Master) {
 				to.ForeignRules = append(to.ForeignRules, r.foreign) // the kernel lists rules by priority
 			}
 		}

@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -251,6 +252,18 @@ func (a attrs) selector(h []byte) routes.Selector {
 	if v := a.value(unix.FRA_IP_PROTO); len(v) == 1 {
 		s.Protocol = v[0]
 	}
+	if v := a.value(unix.FRA_TUN_ID); len(v) == 8 {
+		s.TunnelID = binary.BigEndian.Uint64(v)
+	}
+	if v := a.value(unix.FRA_L3MDEV); len(v) == 1 {
+		s.L3Master = v[0] != 0
+	}
+	if v := a.value(fraDSCP); len(v) == 1 {
+		s.DSCP = routes.Bits{Limited: true, Value: v[0], Mask: allDSCP}
+		if mask := a.value(fraDSCPMask); len(mask) == 1 {
+			s.DSCP.Mask = mask[0]
+		}
+	}
 	return s
 }
 
@@ -263,17 +276,27 @@ func (a attrs) ports(typ uint16) routes.Range {
 	return routes.Range{Limited: true, First: uint32(native.Uint16(v)), Last: uint32(native.Uint16(v[2:]))}
 }
 
+// Attributes of linux/fib_rules.h that package unix does not have.
+const (
+	fraDSCP         = 0x19
+	fraFromPortMask = 0x1c
+	fraToPortMask   = 0x1d
+	fraDSCPMask     = 0x1e
+
+	allDSCP = 0x3f
+)
+
 // selectMore reports whether a rule has a selector that routes.Selector does not have.
 // Those of newer kernels follow that of the ports; its mask is one that selects all bits
 // unless another one was set.
 func (a attrs) selectMore() bool {
-	const fromPortMask, toPortMask = 0x1c, 0x1d // linux/fib_rules.h: not in package unix
 	for len(a) >= unix.SizeofRtAttr {
 		length, typ := int(native.Uint16(a)), native.Uint16(a[2:])&typeMask
 		switch value := a[unix.SizeofRtAttr:length]; typ {
-		case unix.FRA_TUN_ID, unix.FRA_SUPPRESS_IFGROUP, unix.FRA_L3MDEV:
+		case unix.FRA_SUPPRESS_IFGROUP:
 			return true
-		case fromPortMask, toPortMask:
+		case fraDSCP, fraDSCPMask:
+		case fraFromPortMask, fraToPortMask:
 			if !bytes.Equal(value, []byte{0xff, 0xff}) {
 				return true
 			}

@@ -1,0 +1,84 @@
+package interference
+
+import (
+	"fmt"
+	"net/netip"
+
+	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/plan/prefixset"
+	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/routes"
+)
+
+// mainPriority is that of the kernel's rule for the main table, which has the routes to
+// pods.
+const mainPriority = 32766
+
+// precedesMain reports whether a rule is looked up before the routes to pods.
+func (p Paths) precedesMain(r routes.ForeignRule) bool {
+	return p.precedes(r) || len(p.Lanes) > 0 && r.Priority < mainPriority
+}
+
+// arriving returns the lookup of a packet that arrives on a lane for a pod of this host, as
+// a rule selects it; none if the rule is for other packets.
+func (p Paths) arriving(pods pods, r routes.ForeignRule) []PathQuery {
+	to, ok := pods[r.Family]
+	if len(p.Lanes) == 0 || !ok || r.To.IsValid() && !r.To.Contains(to.address) {
+		return nil
+	}
+	lane := p.Lanes[0]
+	if p.isLane(r.In) {
+		lane = r.In
+	}
+	for _, dc := range p.Datacenters {
+		if source, ok := p.source(dc, r); ok {
+			return []PathQuery{{Datacenter: dc.Name, Query: routes.Query{Destination: to.address, Source: source, In: lane}, pods: to.device}}
+		}
+	}
+	return nil
+}
+
+// source returns an address of a datacenter that a rule selects as a source.
+func (p Paths) source(dc catalog.Datacenter, r routes.ForeignRule) (netip.Addr, bool) {
+	for _, own := range dc.Prefixes {
+		if routes.FamilyOf(own.CIDR.Addr()) != r.Family || !prefixset.CoveredBy(p.Routed, own.CIDR) || r.From.IsValid() && !r.From.Overlaps(own.CIDR) {
+			continue
+		}
+		if r.From.IsValid() {
+			return inside(longer(r.From, own.CIDR)), true
+		}
+		return inside(own.CIDR), true
+	}
+	return netip.Addr{}, false
+}
+
+// misrouted returns the rule of another program because of which a packet that arrives on a
+// lane does not reach the pods of this host; false: it does, or the host's own routes
+// are the cause.
+func (p Paths) misrouted(q PathQuery, found routes.Lookup) (plan.Problem, bool) {
+	dropped := found.Blackhole || found.Table == 0
+	if !dropped && (found.Device == q.pods || found.Device == "lo") {
+		return plan.Problem{}, false
+	}
+	for _, r := range p.Observed.ForeignRules {
+		cause := leads(r, found) && r.Drop == ""
+		if dropped {
+			cause = r.Drop != "" && !r.Uncertain()
+		}
+		if !cause || r.Priority >= mainPriority || !r.Selects(q.Query) {
+			continue
+		}
+		what := "would leave on " + found.Device
+		if dropped {
+			what = "are dropped"
+		}
+		return plan.Problem{
+			Code:     "traffic-diverted",
+			Severity: plan.Error,
+			Subject:  "datacenter " + string(q.Datacenter),
+			Message:  fmt.Sprintf("%s from datacenter %s to pods of this host %s: the cause is rule %q", packetsOf(r), q.Datacenter, what, r),
+			Remedy:   fmt.Sprintf("run %s rule del %s, or exclude the packets from it", ipCommand(q.Destination), r),
+		}, true
+	}
+	return plan.Problem{}, false
+}

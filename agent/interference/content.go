@@ -1,0 +1,92 @@
+package interference
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/routes"
+)
+
+// NotLookedUp returns a problem for each rule of another program that diverts or drops
+// packets for which the kernel refuses a lookup: those of protocols as SCTP, and those with
+// selectors that a lookup does not have. What such a rule does follows from its content.
+func (p Paths) NotLookedUp() []plan.Problem {
+	var out []plan.Problem
+	for _, r := range p.Observed.ForeignRules {
+		if r.LookedUp() || !p.precedes(r) || r.Mark&r.Mask != 0 || !p.concerns(r) {
+			continue
+		}
+		dc, address, ok := p.target(r)
+		if !ok {
+			continue
+		}
+		if effect, some := p.effect(r, address); some {
+			out = append(out, p.concluded(r, dc, address, effect))
+		}
+	}
+	return out
+}
+
+// concerns reports whether a rule may be for packets of this host or its pods.
+func (p Paths) concerns(r routes.ForeignRule) bool {
+	from := p.pods()[r.Family]
+	ofPods := from.address.IsValid() && (r.In == "" || r.In == from.device)
+	if r.From.IsValid() {
+		ofPods = ofPods && slices.ContainsFunc(p.Own, func(own catalog.Prefix) bool { return own.CIDR.Overlaps(r.From) })
+	}
+	ofHost := (r.In == "" || r.In == "lo") && (!r.From.IsValid() || slices.ContainsFunc(p.Host.Addresses, r.From.Contains))
+	return (ofPods || ofHost) && (r.Out == "" || p.isLane(r.Out))
+}
+
+// effect is what a rule does with the packets that it selects.
+type effect struct {
+	what string // "are dropped"
+	how  string // where the rule leads; empty: nowhere
+}
+
+// effect returns what a rule does with packets to an address; false: nothing.
+func (p Paths) effect(r routes.ForeignRule, to netip.Addr) (effect, bool) {
+	const guarded = "are dropped by Meshway's firewall"
+	switch {
+	case r.Drop != "":
+		return effect{what: "are dropped"}, true
+	case r.Goto != 0:
+		return effect{what: "do not use Meshway's routes and " + guarded}, r.Goto > p.Config.Routing.RulePriority
+	}
+	found, ok := routes.LookupIn(p.Observed.Tables[r.Table], to, r.Shortest)
+	if !ok || p.isLane(found.Device) || found.Device == "lo" {
+		return effect{}, false
+	}
+	text := found.Text()
+	if found.Via.IsValid() && found.Device != "" {
+		text += " dev " + found.Device
+	}
+	out := effect{what: "are dropped", how: fmt.Sprintf(" and leads to route %q of table %d", text, r.Table)}
+	if !found.Drop {
+		out.what = fmt.Sprintf("would leave on %s outside of the tunnels and %s", cmp.Or(found.Device, "other devices"), guarded)
+	}
+	return out, true
+}
+
+func (p Paths) concluded(r routes.ForeignRule, dc catalog.DatacenterName, to netip.Addr, e effect) plan.Problem {
+	return plan.Problem{
+		Code:     "traffic-diverted",
+		Severity: plan.Warning,
+		Subject:  "datacenter " + string(dc),
+		Message: fmt.Sprintf("%s to datacenter %s %s: the cause is rule %q, which precedes Meshway's rule %d%s; "+
+			"the kernel looks up no such packets, so that this follows from the rule and its table",
+			r.Packets(), dc, e.what, r, p.Config.Routing.RulePriority, e.how),
+		Remedy: fmt.Sprintf("run %s rule del %s, or add the rule again with a priority above %d", ipCommand(to), r, p.Config.Routing.RulePriority),
+	}
+}
+
+// isLane reports whether a device is one of Meshway's.
+func (p Paths) isLane(device string) bool {
+	number, ok := strings.CutPrefix(device, p.Config.WireGuard.Interface)
+	return slices.Contains(p.Lanes, device) || ok && number != "" && strings.Trim(number, "0123456789") == ""
+}

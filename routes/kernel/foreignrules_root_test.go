@@ -1,0 +1,116 @@
+//go:build linux && root
+
+package kernel_test
+
+import (
+	"net/netip"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+
+	"github.com/meshway/meshway/routes"
+)
+
+// Attributes of rules that ip 6.1 does not know (linux/fib_rules.h).
+const (
+	fraDSCP          = 25
+	fraFlowLabel     = 26
+	fraFlowLabelMask = 27
+	fraDSCPMask      = 30
+)
+
+// addRule adds a rule with attributes that ip does not know.
+func (w *world) addRule(family uint8, priority, table uint32, attributes ...*nl.RtAttr) {
+	w.t.Helper()
+	request := nl.NewNetlinkRequest(unix.RTM_NEWRULE, unix.NLM_F_CREATE|unix.NLM_F_EXCL|unix.NLM_F_ACK)
+	header := &nl.RtMsg{}
+	header.Family, header.Type = family, unix.FR_ACT_TO_TBL
+	request.AddData(header)
+	request.AddData(nl.NewRtAttr(unix.FRA_PRIORITY, nl.Uint32Attr(priority)))
+	request.AddData(nl.NewRtAttr(unix.FRA_TABLE, nl.Uint32Attr(table)))
+	for _, a := range attributes {
+		request.AddData(a)
+	}
+	_, err := request.Execute(unix.NETLINK_ROUTE, 0)
+	require.NoError(w.t, err)
+}
+
+// TestRulesForAClassAreReadAndLookedUp has rules of Linux 6.13 and newer.
+func TestRulesForAClassAreReadAndLookedUp(t *testing.T) {
+	w := newWorld(t)
+	w.run("sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1", "net.ipv4.conf.mesh1.rp_filter=0")
+	for family, base := range map[uint8]routes.Query{
+		unix.AF_INET:  {Destination: netip.MustParseAddr("10.99.0.1"), Source: netip.MustParseAddr("10.1.0.2"), In: "mesh1"},
+		unix.AF_INET6: {Destination: netip.MustParseAddr("fd00:99::1"), Source: netip.MustParseAddr("fd00:1::2"), In: "mesh1"},
+	} {
+		w.ip("%s route add default dev mesh0 table 99", map[uint8]string{unix.AF_INET: "-4", unix.AF_INET6: "-6"}[family])
+		w.addRule(family, 70, 99, nl.NewRtAttr(fraDSCP, []byte{46}))
+		w.addRule(family, 71, 99, nl.NewRtAttr(fraDSCP, []byte{0x20}), nl.NewRtAttr(fraDSCPMask, []byte{0x38}))
+		observed, err := w.Observe(t.Context(), routes.DefaultTable)
+		require.NoError(t, err)
+		var own []routes.ForeignRule
+		for _, r := range observed.ForeignRules {
+			if r.Family == routes.FamilyOf(base.Destination) {
+				own = append(own, r)
+			}
+		}
+		require.Len(t, own, 2)
+		assert.Equal(t, "pref 70 dscp 46 lookup 99", own[0].String())
+		assert.Equal(t, "pref 71 dscp 0x20/0x38 lookup 99", own[1].String())
+		for _, r := range own {
+			assert.True(t, r.LookedUp(), r)
+			assert.False(t, r.Selects(base), r)
+			query := r.Narrow(base, false)
+			assert.True(t, r.Selects(query), "%s: %s", r, query)
+			assert.Equal(t, 99, lookedUp(t, w, query), "%s: %s", r, query)
+		}
+		assert.NotEqual(t, 99, lookedUp(t, w, base))
+	}
+}
+
+// TestLookupsOfBoundSocketsTakeTheRulesForTheirDevice binds to a lane.
+func TestLookupsOfBoundSocketsTakeTheRulesForTheirDevice(t *testing.T) {
+	w := newWorld(t)
+	for family, to := range map[string]string{"-4": "10.99.0.1", "-6": "fd00:99::1"} {
+		w.ip("%s route add default dev mesh0 table 99", family)
+		w.ip("%s rule add pref 70 oif mesh0 lookup 99", family)
+		query := routes.Query{Destination: netip.MustParseAddr(to)}
+		assert.NotEqual(t, 99, lookedUp(t, w, query), family)
+		query.Out = "mesh0"
+		assert.Equal(t, 99, lookedUp(t, w, query), family)
+	}
+}
+
+// TestTablesOfRulesThatAreNotLookedUpAreRead has rules for protocols of which the kernel
+// looks up no packets.
+func TestTablesOfRulesThatAreNotLookedUpAreRead(t *testing.T) {
+	w := newWorld(t)
+	for _, protocol := range []string{"sctp", "dccp", "udplite", "gre", "esp", "ah"} {
+		w.ip("rule add pref 70 ipproto %s lookup 99", protocol)
+		w.ip("-6 rule add pref 70 ipproto %s lookup 99", protocol)
+	}
+	w.ip("rule add pref 71 ipproto tcp lookup 98")
+	w.ip("route add default via 10.1.0.9 dev mesh0 onlink table 99")
+	w.ip("route add throw 10.8.0.0/16 table 99")
+	w.ip("-6 route add blackhole fd00:8::/32 table 99")
+	observed, err := w.Observe(t.Context(), routes.DefaultTable)
+	require.NoError(t, err)
+	require.Len(t, observed.ForeignRules, 13)
+	for _, r := range observed.ForeignRules {
+		assert.Equal(t, r.Priority == 71, r.LookedUp(), r)
+		_, err := w.Lookup(t.Context(), r.Narrow(routes.Query{Destination: netip.MustParseAddr(map[routes.Family]string{routes.IPv4: "10.99.0.1", routes.IPv6: "fd00:99::1"}[r.Family])}, false))
+		assert.Equal(t, r.LookedUp(), err == nil || r.Priority == 71, "%s: %v", r, err)
+	}
+	require.Len(t, observed.Tables, 1)
+	var texts []string
+	for _, a := range []string{"10.7.0.1", "10.8.0.1", "fd00:8::1", "fd00:9::1"} {
+		r, ok := routes.LookupIn(observed.Tables[99], netip.MustParseAddr(a), 0)
+		if ok {
+			texts = append(texts, a+": "+r.Text())
+		}
+	}
+	assert.Equal(t, []string{"10.7.0.1: 0.0.0.0/0 via 10.1.0.9", "fd00:8::1: blackhole fd00:8::/32"}, texts)
+}
