@@ -46,7 +46,7 @@ func (p Paths) concerns(r routes.ForeignRule) bool {
 // effect is what a rule does with the packets that it selects.
 type effect struct {
 	what string // "are dropped"
-	how  string // where the rule leads; empty: nowhere
+	how  string // where the rule points; empty: nowhere
 }
 
 // effect returns what a rule does with packets to an address; false: nothing.
@@ -66,7 +66,7 @@ func (p Paths) effect(r routes.ForeignRule, to netip.Addr) (effect, bool) {
 	if found.Via.IsValid() && found.Device != "" {
 		text += " dev " + found.Device
 	}
-	out := effect{what: "are dropped", how: fmt.Sprintf(" and leads to route %q of table %d", text, r.Table)}
+	out := effect{what: "are dropped", how: fmt.Sprintf(" and points to route %q of table %d", text, r.Table)}
 	if !found.Drop {
 		out.what = fmt.Sprintf("would leave on %s outside of the tunnels and %s", cmp.Or(found.Device, "other devices"), guarded)
 	}

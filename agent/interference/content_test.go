@@ -49,7 +49,7 @@ func TestRulesThatTheKernelDoesNotLookUpAreDecidedByTheirContent(t *testing.T) {
 		above   = ", or add the rule again with a priority above 5400"
 		decided = "; the kernel looks up no such packets, so that this follows from the rule and its table"
 		leaves  = " to datacenter west would leave on eth1 outside of the tunnels and are dropped by Meshway's firewall: the cause is rule "
-		before  = ", which precedes Meshway's rule 5400 and leads to route "
+		before  = ", which precedes Meshway's rule 5400 and points to route "
 	)
 	for name, c := range map[string]struct {
 		rule    routes.ForeignRule
@@ -133,37 +133,44 @@ func TestRulesForTheLanesAreLookedUp(t *testing.T) {
 	}{
 		"what arrives": {
 			routes.ForeignRule{Family: routes.IPv4, Priority: 7, Table: 99, Selector: routes.Selector{In: "mesh0"}},
-			"10.1.0.2 from 10.3.0.1 iif mesh0", routes.Lookup{Table: 99, Device: "eth1"},
+			"10.1.0.2 from 10.3.0.1 iif mesh0",
+			routes.Lookup{Table: 99, Device: "eth1"},
 			`packets from datacenter west to pods of this host would leave on eth1: the cause is rule "pref 7 iif mesh0 lookup 99"`,
 		},
 		"what arrives, IPv6, after our rule": {
 			routes.ForeignRule{Family: routes.IPv6, Priority: 6000, Table: 99, Selector: routes.Selector{From: netip.MustParsePrefix("fd00:3::/48"), Protocol: 6}},
-			"fd00:1::2 from fd00:3::1 iif mesh0 ipproto tcp", routes.Lookup{Table: 99, Device: "eth1"},
+			"fd00:1::2 from fd00:3::1 iif mesh0 ipproto tcp",
+			routes.Lookup{Table: 99, Device: "eth1"},
 			`some packets from datacenter west to pods of this host would leave on eth1: the cause is rule "pref 6000 from fd00:3::/48 ipproto tcp lookup 99"`,
 		},
 		"what arrives and is dropped": {
 			routes.ForeignRule{Family: routes.IPv4, Priority: 7, Drop: "blackhole", Selector: routes.Selector{In: "mesh0", TOS: 0x10}},
-			"10.1.0.2 from 10.3.0.1 iif mesh0 tos 0x10", routes.Lookup{Blackhole: true},
+			"10.1.0.2 from 10.3.0.1 iif mesh0 tos 0x10",
+			routes.Lookup{Blackhole: true},
 			`some packets from datacenter west to pods of this host are dropped: the cause is rule "pref 7 tos 0x10 iif mesh0 blackhole"`,
 		},
 		"to pods": {
 			routes.ForeignRule{Family: routes.IPv4, Priority: 7, Table: 99, Selector: routes.Selector{To: netip.MustParsePrefix("10.1.0.0/24")}},
-			"10.1.0.2 from 10.3.0.1 iif mesh0", routes.Lookup{Table: 99, Device: "eth1"},
+			"10.1.0.2 from 10.3.0.1 iif mesh0",
+			routes.Lookup{Table: 99, Device: "eth1"},
 			`packets from datacenter west to pods of this host would leave on eth1: the cause is rule "pref 7 to 10.1.0.0/24 lookup 99"`,
 		},
 		"sockets": {
 			routes.ForeignRule{Family: routes.IPv4, Priority: 7, Table: 99, Selector: routes.Selector{Out: "mesh0"}},
-			"10.3.0.1 oif mesh0", routes.Lookup{Table: 99, Device: "mesh9"},
+			"10.3.0.1 oif mesh0",
+			routes.Lookup{Table: 99, Device: "mesh9"},
 			`packets to datacenter west would leave on mesh9 outside of the tunnels and are dropped: the cause is rule "pref 7 oif mesh0 lookup 99", which precedes Meshway's rule 5400`,
 		},
 		"class of DSCP": {
 			routes.ForeignRule{Family: routes.IPv6, Priority: 7, Table: 99, Selector: routes.Selector{DSCP: routes.Bits{Limited: true, Value: 46, Mask: 63}}},
-			"fd00:3::1 from fd00:1::2 iif cni0 tos 0xb8", routes.Lookup{Table: 99, Device: "eth1"},
+			"fd00:3::1 from fd00:1::2 iif cni0 tos 0xb8",
+			routes.Lookup{Table: 99, Device: "eth1"},
 			`some packets to datacenter west would leave on eth1 outside of the tunnels and are dropped: the cause is rule "pref 7 dscp 46 lookup 99", which precedes Meshway's rule 5400`,
 		},
 		"VRF": {
 			routes.ForeignRule{Family: routes.IPv4, Priority: 1000, Selector: routes.Selector{L3Master: true}},
-			"10.3.0.1 from 10.1.0.2 iif cni0", routes.Lookup{Table: 10, Device: "eth1"},
+			"10.3.0.1 from 10.1.0.2 iif cni0",
+			routes.Lookup{Table: 10, Device: "eth1"},
 			`packets to datacenter west would leave on eth1 outside of the tunnels and are dropped: the cause is rule "pref 1000 l3mdev", which precedes Meshway's rule 5400`,
 		},
 	} {
@@ -185,7 +192,7 @@ func TestRulesForTheLanesAreLookedUp(t *testing.T) {
 }
 
 // TestWhatArrivesMayTakeTheHostsOwnRoutes has rules of others that are not for it, or that
-// lead to the pods as well.
+// point to the pods as well.
 func TestWhatArrivesMayTakeTheHostsOwnRoutes(t *testing.T) {
 	p := dualPaths()
 	p.Observed.ForeignRules = []routes.ForeignRule{{Family: routes.IPv4, Priority: 7, Table: 99, Selector: routes.Selector{In: "mesh0"}}}
@@ -196,10 +203,10 @@ func TestWhatArrivesMayTakeTheHostsOwnRoutes(t *testing.T) {
 		}
 		i++
 		for name, found := range map[string]routes.Lookup{
-			"the rule leads to the pods": {Table: 99, Device: "cni0"},
-			"the main table":             {Table: 254, Device: "eth0"},
-			"this host":                  {Table: 255, Device: "lo"},
-			"no route for now":           {},
+			"the rule points to the pods": {Table: 99, Device: "cni0"},
+			"the main table":              {Table: 254, Device: "eth0"},
+			"this host":                   {Table: 255, Device: "lo"},
+			"no route for now":            {},
 		} {
 			problem, diverted := p.Problem(q, found)
 			assert.False(t, diverted, "%s: %v", name, problem)

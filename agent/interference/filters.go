@@ -73,17 +73,22 @@ func (p purpose) String() string {
 // out reports whether the packets leave by a tunnel.
 func (p purpose) out() bool { return p == fromPods || p == livenessOut || p == controlOut }
 
-// Problems returns one problem for each rule and policy that certainly drops packets.
+// Problems returns one problem for each rule and policy that drops packets: all of them,
+// or some.
 func (f Filters) Problems() []plan.Problem {
 	var found []filtered
 	for _, fl := range f.flows() {
-		for _, d := range f.Others.Drops(fl.packet) {
-			fl.packet.States = []string{"established"}
-			severity := plan.Error
-			if fl.answers && !slices.ContainsFunc(f.Others.Drops(fl.packet), func(e ruleset.Drop) bool { return e.Chain.String() == d.Chain.String() }) {
-				severity = plan.Warning
+		drops := f.Others.Drops(fl.packet)
+		fl.packet.States = []string{"established"}
+		later := f.Others.Drops(fl.packet)
+		for _, d := range drops {
+			unanswered := fl.answers && !d.Some && !slices.ContainsFunc(later, func(e ruleset.Drop) bool { return !e.Some && e.Chain.String() == d.Chain.String() })
+			found = addFiltered(found, filtered{chain: d.Chain, by: d.By, some: d.Some, unanswered: unanswered}, fl.purpose)
+		}
+		for _, d := range later {
+			if !slices.ContainsFunc(drops, func(e ruleset.Drop) bool { return e.Chain.String() == d.Chain.String() }) {
+				found = addFiltered(found, filtered{chain: d.Chain, by: d.By, some: d.Some}, fl.purpose)
 			}
-			found = addFiltered(found, filtered{chain: d.Chain, by: d.By, severity: severity}, fl.purpose)
 		}
 	}
 	var out []plan.Problem
@@ -95,15 +100,16 @@ func (f Filters) Problems() []plan.Problem {
 
 // filtered is a rule or policy that drops packets.
 type filtered struct {
-	chain    ruleset.Chain
-	by       string
-	severity plan.Severity
-	purposes []purpose // sorted
+	chain      ruleset.Chain
+	by         string
+	some       bool      // of the packets
+	unanswered bool      // only those that do not answer packets in the opposite direction
+	purposes   []purpose // sorted
 }
 
 func addFiltered(found []filtered, f filtered, p purpose) []filtered {
 	i := slices.IndexFunc(found, func(g filtered) bool {
-		return g.chain.String() == f.chain.String() && g.by == f.by && g.severity == f.severity
+		return g.chain.String() == f.chain.String() && g.by == f.by && g.some == f.some && g.unanswered == f.unanswered
 	})
 	if i < 0 {
 		i, found = len(found), append(found, f)
@@ -117,11 +123,14 @@ func addFiltered(found []filtered, f filtered, p purpose) []filtered {
 
 func (f Filters) problem(d filtered) plan.Problem {
 	subject := fmt.Sprintf("chain %s of table %q", d.chain.Name, d.chain.Table)
-	message := fmt.Sprintf("%s drops %s: the cause is %s", subject, listed(d.purposes), d.by)
-	if d.severity == plan.Warning {
-		message = fmt.Sprintf("%s drops %s unless they answer packets in the opposite direction: the cause is %s", subject, listed(d.purposes), d.by)
+	severity, message := plan.Error, fmt.Sprintf("%s drops %s: the cause is %s", subject, listed(d.purposes), d.by)
+	switch {
+	case d.some:
+		severity, message = plan.Warning, fmt.Sprintf("%s may drop some %s: the cause is %s", subject, listed(d.purposes), d.by)
+	case d.unanswered:
+		severity, message = plan.Warning, fmt.Sprintf("%s drops %s unless they answer packets in the opposite direction: the cause is %s", subject, listed(d.purposes), d.by)
 	}
-	return plan.Problem{Code: "traffic-filtered", Severity: d.severity, Subject: subject, Message: message, Remedy: f.passing(d)}
+	return plan.Problem{Code: "traffic-filtered", Severity: severity, Subject: subject, Message: message, Remedy: f.passing(d)}
 }
 
 func listed(purposes []purpose) string {
@@ -163,34 +172,35 @@ func (f Filters) podFlows() []flow {
 	for _, dc := range f.Datacenters {
 		for _, family := range []routes.Family{routes.IPv4, routes.IPv6} {
 			own, here := from[family]
-			lane, remote, ok := f.accepted(dc, family)
+			lane, network, ok := f.accepted(dc, family)
 			if !here || !ok {
 				continue
 			}
+			remote := inside(network)
 			link := []string{own.device}
 			ports := f.bridgePorts(link)
 			out = append(out,
-				flow{purpose: fromPods, packet: ruleset.Packet{Hooks: hooks, In: link, InPorts: ports, Out: []string{lane}, Source: own.address, Destination: remote, Protocol: "tcp", States: states}},
-				flow{purpose: toPods, packet: ruleset.Packet{Hooks: hooks, In: []string{lane}, Bare: true, Out: link, OutPorts: ports, Source: remote, Destination: own.address, Protocol: "tcp", States: states}})
+				flow{purpose: fromPods, packet: ruleset.Packet{Hooks: hooks, In: link, InPorts: ports, Out: []string{lane}, Source: own.address, Destination: remote, Flow: ruleset.Flow{Sources: own.network, Destinations: network}, Protocol: "tcp", States: states}},
+				flow{purpose: toPods, packet: ruleset.Packet{Hooks: hooks, In: []string{lane}, Bare: true, Out: link, OutPorts: ports, Source: remote, Destination: own.address, Flow: ruleset.Flow{Sources: network, Destinations: own.network}, Protocol: "tcp", States: states}})
 		}
 	}
 	return out
 }
 
-// accepted returns an address of a datacenter whose packets are accepted from a lane,
-// and the device of the lane.
-func (f Filters) accepted(dc catalog.Datacenter, family routes.Family) (device string, address netip.Addr, ok bool) {
+// accepted returns a prefix of a datacenter whose packets are accepted from a lane, and the
+// device of the lane.
+func (f Filters) accepted(dc catalog.Datacenter, family routes.Family) (device string, network netip.Prefix, ok bool) {
 	for _, prefix := range dc.Prefixes {
 		if routes.FamilyOf(prefix.CIDR.Addr()) != family {
 			continue
 		}
 		for _, lane := range f.Firewall.Lanes {
 			if prefixset.CoveredBy(lane.Sources, prefix.CIDR) {
-				return lane.Device, inside(prefix.CIDR), true
+				return lane.Device, prefix.CIDR, true
 			}
 		}
 	}
-	return "", netip.Addr{}, false
+	return "", netip.Prefix{}, false
 }
 
 // tunnelFlows returns the encrypted packets between a lane and a peer's endpoint.
@@ -241,7 +251,7 @@ func (f Filters) bridgePorts(devices []string) []string {
 // sessionFlows returns the packets of liveness and of the catalog inside a tunnel.
 func (f Filters) sessionFlows(s plan.SessionConfig) []flow {
 	in := ruleset.Packet{Hooks: []string{"prerouting", "input"}, In: []string{s.Device}, Bare: true, Source: s.Remote, Destination: s.Local, Here: true, States: []string{"new"}}
-	out := ruleset.Packet{Hooks: []string{"output", "postrouting"}, Out: []string{s.Device}, Source: s.Local, Destination: s.Remote, States: []string{"new"}}
+	out := ruleset.Packet{Hooks: []string{"output", "postrouting"}, Out: []string{s.Device}, Source: s.Local, Destination: s.Remote, Flow: ruleset.Flow{User: "0"}, States: []string{"new"}}
 	with := func(p ruleset.Packet, protocol string, port uint16) ruleset.Packet {
 		p.Protocol, p.DestinationPort = protocol, port
 		return p

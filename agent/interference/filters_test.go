@@ -112,6 +112,11 @@ func TestRulesThatDropTrafficAreReportedWithTheCommandThatLetsItPass(t *testing.
 		}},
 		"devices.nft": {
 			{
+				Code: "traffic-filtered", Severity: plan.Warning, Subject: `chain lane-out of table "netdev edge"`,
+				Message: `chain lane-out of table "netdev edge" may drop some packets of pods to other datacenters: the cause is the rule "tcp dport 8080 drop"`,
+				Remedy:  `run nft insert rule netdev edge lane-out 'oifname "mesh*" accept'` + boot,
+			},
+			{
 				Code: "traffic-filtered", Severity: plan.Error, Subject: `chain lane of table "netdev edge"`,
 				Message: `chain lane of table "netdev edge" drops packets of other datacenters to pods, liveness packets from the tunnels and ` +
 					`connections from the tunnels to the control port: the cause is its policy drop`,
@@ -148,7 +153,25 @@ func TestRulesThatDropTrafficAreReportedWithTheCommandThatLetsItPass(t *testing.
 		"kube-proxy.nft":         nil,
 		"kube-proxy.legacy":      nil,
 		"cilium.rules":           nil,
-		"unknown.nft":            nil,
+		"calico.rules":           nil,
+		"unknown.nft": {
+			{
+				Code: "traffic-filtered", Severity: plan.Warning, Subject: `chain output of table "inet fw"`,
+				Message: `chain output of table "inet fw" may drop some WireGuard packets to other gateways: the cause is the rule "limit rate over 10/second drop"`,
+				Remedy:  `run nft insert rule inet fw output 'udp sport { 51820 } accept'` + boot,
+			},
+			{
+				Code: "traffic-filtered", Severity: plan.Warning, Subject: `chain output of table "inet fw"`,
+				Message: `chain output of table "inet fw" may drop some WireGuard packets to other gateways: the cause is the rule "meta skuid 0 drop"`,
+				Remedy:  `run nft insert rule inet fw output 'udp sport { 51820 } accept'` + boot,
+			},
+			{
+				Code: "traffic-filtered", Severity: plan.Error, Subject: `chain output of table "inet fw"`,
+				Message: `chain output of table "inet fw" drops liveness packets to the tunnels and connections through the tunnels to control ports: ` +
+					`the cause is the rule "meta skuid 0 drop"`,
+				Remedy: `run nft insert rule inet fw output 'oifname "mesh*" accept'` + boot,
+			},
+		},
 	} {
 		recorded, err := rulesettest.Files.ReadFile("testdata/" + file + ".json")
 		require.NoError(t, err)
@@ -201,4 +224,50 @@ func TestChainsOfOtherDevicesAreIgnored(t *testing.T) {
 	assert.Len(t, f.Problems(), 1)
 	f.Host.Routes = nil
 	assert.Empty(t, f.Problems(), "each of the devices may carry the packets")
+}
+
+// TestRulesForSomePodsAreWarnings has rules for a part of the addresses for which a packet
+// stands.
+func TestRulesForSomePodsAreWarnings(t *testing.T) {
+	for match, want := range map[string][2]any{
+		"10.1.0.0/24":  {plan.Error, `chain c of table "ip t" drops packets of pods to other datacenters: the cause is the rule "ip saddr"`},
+		"10.1.0.0/28":  {plan.Warning, `chain c of table "ip t" may drop some packets of pods to other datacenters: the cause is the rule "ip saddr"`},
+		"10.1.0.77/32": {plan.Warning, `chain c of table "ip t" may drop some packets of pods to other datacenters: the cause is the rule "ip saddr"`},
+		"10.1.1.0/24":  {},
+	} {
+		prefix := netip.MustParsePrefix(match)
+		f := filters()
+		f.Others.Chains = []ruleset.Chain{{Table: ruleset.Table{Family: "ip", Name: "t"}, Name: "c", Type: "filter", Hook: "forward", Policy: "accept", Rules: []ruleset.Rule{{
+			Text: "ip saddr",
+			Statements: []ruleset.Statement{
+				{"match": map[string]any{
+					"op": "==", "left": map[string]any{"payload": map[string]any{"protocol": "ip", "field": "saddr"}},
+					"right": map[string]any{"prefix": map[string]any{"addr": prefix.Addr().String(), "len": float64(prefix.Bits())}},
+				}},
+				{"drop": nil},
+			},
+		}}}}
+		found := f.Problems()
+		if want[1] == nil {
+			assert.Empty(t, found, match)
+			continue
+		}
+		require.Len(t, found, 1, match)
+		assert.Equal(t, want, [2]any{found[0].Severity, found[0].Message}, match)
+	}
+}
+
+// TestRulesForEstablishedConnectionsAreFound drops all but the first packets.
+func TestRulesForEstablishedConnectionsAreFound(t *testing.T) {
+	f := filters()
+	f.Others.Chains = []ruleset.Chain{{Table: ruleset.Table{Family: "ip", Name: "t"}, Name: "c", Type: "filter", Hook: "forward", Policy: "accept", Rules: []ruleset.Rule{{
+		Text: "ct state",
+		Statements: []ruleset.Statement{
+			{"match": map[string]any{"op": "in", "left": map[string]any{"ct": map[string]any{"key": "state"}}, "right": "established"}},
+			{"drop": nil},
+		},
+	}}}}
+	found := f.Problems()
+	require.Len(t, found, 1)
+	assert.Equal(t, plan.Error, found[0].Severity)
 }

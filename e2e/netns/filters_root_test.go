@@ -45,6 +45,15 @@ func TestRulesOfOthersThatDropTrafficAreReportedUntilTheyAreGone(t *testing.T) {
 			},
 			remedies: []string{"nft insert rule inet fw out 'udp sport { 51820 } accept'", `nft insert rule inet fw out 'oifname "mesh*" accept'`},
 		},
+		{
+			name: "set of ipset and a match that nft does not print",
+			drop: []string{
+				"nft add table ip filter", "iptables -N blocked", "ipset create west hash:net", "ipset add west 10.12.0.0/16",
+				"iptables -A blocked -m set --match-set west dst -j DROP", "iptables -A FORWARD -j blocked",
+				"iptables -A INPUT -p udp --dport 51820 -m hashlimit --hashlimit-above 10000/sec --hashlimit-name x -j DROP",
+			},
+			remedies: []string{"iptables -I FORWARD -o mesh+ -j ACCEPT", "iptables -I INPUT -p udp -m multiport --dports 51820 -j ACCEPT"},
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			run(t, east.Gateway, c.drop...)

@@ -16,8 +16,8 @@ import (
 	"github.com/meshway/meshway/routes/ruleset"
 )
 
-// legacyInterval is how often the rules of iptables-legacy are read while it has any:
-// they have no generation.
+// legacyInterval is how often the rules of iptables-legacy are read while it has any, and
+// the sets of ipset while a rule refers to one: they have no generation.
 const legacyInterval = 30 * time.Second
 
 // legacyTables returns the tables of iptables-legacy that may drop packets, in the

@@ -56,7 +56,7 @@ func (f *Filter) Others(ctx context.Context) (ruleset.Ruleset, error) {
 		return ruleset.Ruleset{}, err
 	}
 	known := current == o.generation && slices.Equal(legacy, o.legacy)
-	if known && (len(legacy) == 0 || time.Since(o.at) < legacyInterval) {
+	if known && (len(legacy) == 0 && len(o.found.Ipsets) == 0 || time.Since(o.at) < legacyInterval) {
 		return o.found, nil
 	}
 	if !o.reading && !time.Now().Before(o.next) {
@@ -83,7 +83,9 @@ func (o *others) read(ctx context.Context, in *namespace, current uint32, legacy
 		found, err = readOthers(ctx)
 	}
 	if err == nil {
+		addExtensions(ctx, &found)
 		addLegacy(ctx, legacy, &found)
+		addIpsets(ctx, &found)
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -5,7 +5,6 @@ package nft_test
 import (
 	"encoding/json"
 	"flag"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -44,7 +43,7 @@ func TestRulesOfOtherProgramsAreReadAsTheyAre(t *testing.T) {
 			for name, packet := range rulesettest.Packets() {
 				var drops []string
 				for _, d := range found.Drops(packet) {
-					drops = append(drops, fmt.Sprintf("%v: %s", d.Chain, d.By))
+					drops = append(drops, rulesettest.Text(d))
 				}
 				assert.Equal(t, c.Drops[name], drops, name)
 			}
@@ -154,6 +153,7 @@ func load(t *testing.T, file string) {
 	t.Helper()
 	rules, err := rulesettest.Files.ReadFile("testdata/" + file)
 	require.NoError(t, err)
+	loadIpsets(t, string(rules))
 	program := []string{"nft", "-f", "-"}
 	switch filepath.Ext(file) {
 	case ".rules":
@@ -163,6 +163,24 @@ func load(t *testing.T, file string) {
 	}
 	cmd := exec.Command(program[0], program[1:]...)
 	cmd.Stdin = strings.NewReader(string(rules))
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, string(out))
+}
+
+// loadIpsets runs the commands of ipset in the first lines.
+func loadIpsets(t *testing.T, rules string) {
+	t.Helper()
+	var commands strings.Builder
+	for line := range strings.Lines(rules) {
+		if command, ok := strings.CutPrefix(line, "#ipset "); ok {
+			commands.WriteString(command)
+		}
+	}
+	if commands.Len() == 0 {
+		return
+	}
+	cmd := exec.Command("ipset", "restore")
+	cmd.Stdin = strings.NewReader(commands.String())
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, string(out))
 }

@@ -69,7 +69,10 @@ func legacyRule(text string) []Statement {
 
 // legacyMatches are the extensions that have no effect without their options.
 func legacyMatches() []string {
-	return []string{"tcp", "udp", "multiport", "conntrack", "state", "comment", "addrtype", "iprange", "mac", "physdev", "pkttype"}
+	return []string{
+		"tcp", "udp", "multiport", "conntrack", "state", "comment", "addrtype", "iprange", "mac", "physdev", "pkttype", "set", "owner", "mark", "length",
+		"limit", "hashlimit", "connlimit", "recent", "statistic", "time", "quota", "string", "ttl", "hl", "tos", "dscp", "connmark", "connbytes", "u32", "icmp", "icmp6",
+	}
 }
 
 // The names of a match that nft does not have: the packet passes a bridge from port to
@@ -89,6 +92,9 @@ func legacyMatch(option, op string, values []string) Statement {
 		option = notBridged
 	}
 	unknown := Statement{"xt": map[string]any{"type": "match", "name": option}}
+	if special, ok := legacySpecial(option, op, values, payload); ok {
+		return special
+	}
 	if len(values) != 1 {
 		return unknown
 	}
@@ -115,6 +121,8 @@ func legacyMatch(option, op string, values []string) Statement {
 		}
 		left = payload(familyName(a), map[string]string{"--src-range": "saddr", "--dst-range": "daddr"}[option])
 		right = map[string]any{"range": []any{first, last}}
+	case "--uid-owner":
+		left, right = meta("skuid"), legacyUsers(value)
 	case "--mac-source":
 		left, right = payload("ether", "saddr"), value
 	case "--pkt-type":
@@ -132,6 +140,58 @@ func legacyMatch(option, op string, values []string) Statement {
 		return unknown
 	}
 	return Statement{"match": map[string]any{"op": op, "left": left, "right": right}}
+}
+
+// flags returns a list of flags of TCP in the form of nft.
+func flags(list string) any {
+	words := strings.Split(strings.ToLower(list), ",")
+	switch {
+	case list == "ALL":
+		words = tcpFlags()
+	case list == "NONE":
+		words = nil
+	}
+	out := []any{}
+	for _, w := range words {
+		out = append(out, w)
+	}
+	return map[string]any{"|": out}
+}
+
+// tcpFlags are those that iptables compares.
+func tcpFlags() []string { return []string{"fin", "syn", "rst", "psh", "ack", "urg"} }
+
+// legacySpecial returns the statement for an option that has no value or several, or that
+// nft does not have.
+func legacySpecial(option, op string, values []string, payload func(protocol, field string) any) (Statement, bool) {
+	switch {
+	case option == "--match-set" && len(values) == 2:
+		return Statement{"ipset": map[string]any{"name": values[0], "directions": values[1], "not": op == "!="}}, true
+	case option == "--tcp-flags" && len(values) == 2:
+		left := map[string]any{"&": []any{payload("tcp", "flags"), flags(values[0])}}
+		return Statement{"match": map[string]any{"op": op, "left": left, "right": flags(values[1])}}, true
+	case option == "--icmp-type":
+		return Statement{"match": map[string]any{"op": op, "left": payload("icmp", "type"), "right": option}}, true
+	case option == "--icmpv6-type":
+		return Statement{"match": map[string]any{"op": op, "left": payload("icmpv6", "type"), "right": option}}, true
+	default:
+		return nil, false
+	}
+}
+
+// legacyUsers returns a user, or a range of them.
+func legacyUsers(value string) any {
+	first, last, isRange := strings.Cut(value, "-")
+	a, err := strconv.ParseFloat(first, 64)
+	b, err2 := strconv.ParseFloat(last, 64)
+	switch {
+	case err != nil || isRange && err2 != nil:
+		return map[string]any{} // not known
+	case isRange:
+		return map[string]any{"range": []any{a, b}}
+	default:
+		return a
+	}
 }
 
 func familyName(a netip.Addr) string {

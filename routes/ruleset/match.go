@@ -7,14 +7,27 @@ import (
 	"strings"
 )
 
-// truth is whether something applies to a packet.
+// truth is whether something applies to the packets of a flow.
 type truth int
 
 const (
-	no truth = iota
-	maybe
+	no    truth = iota
+	maybe       // to all, some or none: it is not known
+	some        // to some of them
 	yes
 )
+
+// not returns the truth of the opposite.
+func (t truth) not() truth {
+	switch t {
+	case no:
+		return yes
+	case yes:
+		return no
+	default:
+		return t
+	}
+}
 
 // matches reports whether all conditions of a rule of a table apply to the packet.
 func (w walk) matches(t Table, r Rule) truth {
@@ -25,9 +38,15 @@ func (w walk) matches(t Table, r Rule) truth {
 			op, _ := member(content, "op").(string)
 			result = min(result, w.packet.compare(member(content, "left"), op, w.resolve(t, member(content, "right"))))
 		case "limit", "quota", "meter", "ct count":
-			result = min(result, maybe)
+			result = min(result, some)
 		case "set": // "update @s { … limit … }" ends the rule when the limit is exceeded
-			result = min(result, maybe)
+			if member(member(content, "stmt"), "limit") != nil || hasStatements(content) {
+				result = min(result, some)
+			} else {
+				result = min(result, maybe)
+			}
+		case "ipset":
+			result = min(result, w.ipset(content))
 		case "xt":
 			if member(content, "type") == "match" {
 				result = min(result, w.packet.extension(member(content, "name")))
@@ -41,11 +60,14 @@ func (w walk) matches(t Table, r Rule) truth {
 // of Meshway passes a bridge from port to port. A header that the packet does not have
 // matches neither an address nor its opposite.
 func (p Packet) extension(name any) truth {
+	text, _ := name.(string)
 	switch {
 	case name == "comment", name == notBridged:
 		return yes
 	case name == bridged, name == "mac" && p.Bare:
 		return no
+	case partial(strings.TrimPrefix(text, "! ")):
+		return some
 	default:
 		return maybe
 	}
@@ -81,18 +103,26 @@ func (p Packet) compare(left any, op string, right any) truth {
 	case "==", "in":
 		return result
 	case "!=", "!":
-		return yes - result
+		return result.not()
 	default:
-		return maybe
+		return p.unknown(left)
 	}
 }
 
 // equals reports whether a field that the packet has equals right.
 func (p Packet) equals(left, right any) truth {
+	if net := p.network(left); net.IsValid() {
+		return overlap(net, right)
+	}
+	if result, isFlags := p.compareFlags(left, right); isFlags {
+		return result
+	}
 	if have, _ := p.field(left); len(have) > 0 {
 		return equalsAll(have, right)
 	}
-	return within(right, func(element any) truth { return min(maybe, truthOf(!slices.Contains(p.never(left), element))) })
+	return within(right, func(element any) truth {
+		return min(p.unknown(left), truthOf(!slices.Contains(p.never(left), element)))
+	})
 }
 
 // equalsEach reports whether all fields of a concatenation equal those of an element.
@@ -114,8 +144,13 @@ func (p Packet) equalsEach(fields []any, element any) truth {
 // field returns the values of which a field of the packet has one; none: it is not
 // known. The packet does not have the field if present is false.
 func (p Packet) field(left any) (have []string, present bool) {
+	if operands, ok := member(left, "&").([]any); ok && len(operands) > 0 {
+		_, present = p.field(operands[0])
+		return nil, present
+	}
 	if meta := member(left, "meta"); meta != nil {
-		return p.meta(member(meta, "key")), true
+		key := member(meta, "key")
+		return p.meta(key), key != "skuid" && key != "skgid" || slices.Contains(p.Hooks, "output")
 	}
 	if payload := member(left, "payload"); payload != nil {
 		return p.payload(member(payload, "protocol"), member(payload, "field"))
@@ -159,6 +194,8 @@ func (p Packet) meta(key any) []string {
 		return p.Out
 	case "l4proto":
 		return known(p.Protocol)
+	case "skuid":
+		return known(p.User)
 	case "nfproto":
 		if p.is6() {
 			return []string{"ipv6"}

@@ -16,6 +16,9 @@ type Ruleset struct {
 	// Sets are the elements of named sets and maps, as nft prints them as JSON, by the table
 	// and name: "ip filter blocked". One that packets change, or that is not read, is missing.
 	Sets map[string][]any `json:",omitempty"`
+	// Ipsets are the sets of the program ipset to which rules refer, by name. One that is not
+	// read is missing.
+	Ipsets map[string]Ipset `json:",omitempty"`
 	// Unread is why rules of iptables-legacy are missing; empty: none are.
 	Unread string `json:",omitempty"`
 	// Stale is set if the rules have changed since they were read.
@@ -159,6 +162,15 @@ func member(v any, name string) any {
 type Drop struct {
 	Chain Chain
 	By    string // "its policy drop", "the rule …"
+	Some  bool   // it drops some of the packets for which the packet stands, or may drop them
+}
+
+// ofPolicies reports whether a program has the chain for policies of pods, or for packets
+// that it marks: what these drop is intended, and not for all pods.
+func (c Chain) ofPolicies() bool {
+	return slices.ContainsFunc([]string{"cali", "KUBE-", "CILIUM_", "OLD_CILIUM_", "WEAVE", "ANTREA-", "FLANNEL"}, func(prefix string) bool {
+		return strings.HasPrefix(c.Name, prefix)
+	})
 }
 
 // cause returns the rule in the form of Drop.By.

@@ -22,7 +22,7 @@ func TestPacketsThatOtherProgramsCertainlyDropAreFound(t *testing.T) {
 			for name, packet := range rulesettest.Packets() {
 				var drops []string
 				for _, d := range r.Drops(packet) {
-					drops = append(drops, fmt.Sprintf("%v: %s", d.Chain, d.By))
+					drops = append(drops, rulesettest.Text(d))
 				}
 				assert.Equal(t, c.Drops[name], drops, name)
 			}

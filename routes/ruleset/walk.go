@@ -15,16 +15,24 @@ type Packet struct {
 	// applies; empty: they are no bridges.
 	InPorts, OutPorts   []string
 	Source, Destination netip.Addr
-	Here                bool   // the destination is an address of this host
-	Protocol            string // "tcp" or "udp"
-	SourcePort          uint16
-	DestinationPort     uint16
-	States              []string // of its connection, one of which applies: "new", "untracked"
-	Bare                bool     // it came from a tunnel, without a header of Ethernet
-	ethernet            bool     // it certainly has such a header
+	Flow
+	Here            bool   // the destination is an address of this host
+	Protocol        string // "tcp" or "udp"
+	SourcePort      uint16
+	DestinationPort uint16
+	States          []string // of its connection, one of which applies: "new", "untracked"
+	Bare            bool     // it came from a tunnel, without a header of Ethernet
 }
 
-// Drops returns the base chains that certainly drop a packet.
+// Flow is what the packets have in common for which a packet stands. A zero field is not
+// known.
+type Flow struct {
+	Sources, Destinations netip.Prefix // zero: only the addresses of the packet
+	User                  string       // of the process that sends them
+	ethernet              bool         // they certainly have a header of Ethernet
+}
+
+// Drops returns the base chains that drop a packet, or some of those for which it stands.
 func (r Ruleset) Drops(p Packet) []Drop {
 	chains := make(map[string]Chain, len(r.Chains))
 	for _, c := range r.Chains {
@@ -40,12 +48,10 @@ func (r Ruleset) Drops(p Packet) []Drop {
 		view := c.Hook + " " + strings.Join(seen.In, " ") + ">" + strings.Join(seen.Out, " ")
 		w, ok := views[view]
 		if !ok {
-			w = walk{packet: seen, sets: r.Sets, chains: chains, outcomes: map[string]outcome{}}
+			w = walk{packet: seen, sets: r.Sets, ipsets: r.Ipsets, policies: slices.ContainsFunc(r.Chains, Chain.ofPolicies), chains: chains, outcomes: map[string]outcome{}}
 			views[view] = w
 		}
-		if by, dropped := w.drops(c); dropped {
-			out = append(out, Drop{Chain: c, By: by})
-		}
+		out = append(out, w.drops(c)...)
 	}
 	return out
 }
@@ -95,43 +101,88 @@ func (c Chain) among(lists ...[]string) []string {
 	return nil
 }
 
-// outcome is what may happen to a packet in a chain or at a rule. Several of its
-// fields may be set.
+// outcome is to which of the packets each may happen in a chain or at a rule.
 type outcome struct {
-	accept, drop bool
-	next         bool // the next rule follows; for a chain: its end is reached, or a rule returns
-	ret          bool // of a rule: the chain ends
-	by           site // of the last drop
+	accept, drop truth
+	next         truth  // the next rule follows; for a chain: its end is reached, or a rule returns
+	ret          truth  // of a rule: the chain ends
+	by           []site // of the drops
 }
 
-// site is where a packet is dropped.
+// site is where packets are dropped.
 type site struct {
 	chain Chain
 	rule  Rule
+	which truth // of the packets
 }
 
+// maxSites bounds the rules of a chain that are named.
+const maxSites = 8
+
 // unknown is the outcome of what is not understood.
-func unknown() outcome { return outcome{accept: true, drop: true, next: true} }
+func unknown() outcome { return outcome{accept: maybe, drop: maybe, next: maybe} }
+
+// of returns the outcome of what happens only to a part of the packets.
+func (o outcome) of(part truth) outcome {
+	out := outcome{accept: min(o.accept, part), drop: min(o.drop, part), next: min(o.next, part), ret: min(o.ret, part)}
+	for _, s := range o.by {
+		s.which = min(s.which, part)
+		out.by = append(out.by, s)
+	}
+	return out
+}
+
+// also adds another outcome of the same packets.
+func (o *outcome) also(other outcome) {
+	o.accept, o.drop, o.next, o.ret = max(o.accept, other.accept), max(o.drop, other.drop), max(o.next, other.next), max(o.ret, other.ret)
+	for _, s := range other.by {
+		if len(o.by) < maxSites {
+			o.by = append(o.by, s)
+		} else {
+			o.by[maxSites-1] = s // the last one decides about what is left
+		}
+	}
+}
 
 // walk follows one packet.
 type walk struct {
 	packet   Packet
 	sets     map[string][]any
+	ipsets   map[string]Ipset
+	policies bool // a program marks packets that its policies let pass
 	chains   map[string]Chain
 	outcomes map[string]outcome // of chains, by String; of one that is being walked: unknown
 }
 
-// drops reports whether a base chain certainly drops the packet, and by what.
-func (w walk) drops(base Chain) (string, bool) {
+// drops returns by what a base chain drops the packet: all that it stands for if nothing
+// else may happen to them, or some.
+func (w walk) drops(base Chain) []Drop {
 	out := w.chain(base)
-	switch {
-	case out.accept, out.next && base.Policy != "drop":
-		return "", false
-	case out.next:
-		return "its policy drop", true
-	default:
-		return out.by.rule.cause(out.by.chain, base), out.drop
+	if base.Policy == "drop" {
+		out.drop = max(out.drop, out.next)
+	} else {
+		out.accept = max(out.accept, out.next)
 	}
+	switch {
+	case out.drop == no:
+		return nil
+	case out.accept == no && base.Policy == "drop" && out.next > no:
+		return []Drop{{Chain: base, By: "its policy drop"}}
+	case out.accept == no && len(out.by) > 0:
+		last := out.by[len(out.by)-1]
+		return []Drop{{Chain: base, By: last.rule.cause(last.chain, base)}}
+	}
+	var drops []Drop
+	for _, s := range out.by {
+		d := Drop{Chain: base, By: s.rule.cause(s.chain, base), Some: true}
+		if s.which >= some && !slices.ContainsFunc(drops, func(e Drop) bool { return e.By == d.By }) {
+			drops = append(drops, d)
+		}
+	}
+	if base.Policy == "drop" && out.next >= some {
+		drops = append(drops, Drop{Chain: base, By: "its policy drop", Some: true})
+	}
+	return drops
 }
 
 func (w walk) chain(c Chain) outcome {
@@ -141,52 +192,69 @@ func (w walk) chain(c Chain) outcome {
 	}
 	w.outcomes[name] = unknown()
 	var out outcome
+	reached := yes
 	for _, r := range c.Rules {
 		matches := w.matches(c.Table, r)
 		if matches == no {
 			continue
 		}
 		v := w.verdict(c, r)
-		out.accept, out.next = out.accept || v.accept, out.next || v.ret
-		if v.drop {
-			out.drop, out.by = true, v.by
+		if matches == some && (c.ofPolicies() || w.policies && v.accept > no && r.comparesMark()) {
+			matches = maybe
 		}
-		if matches == yes && !v.next {
-			w.outcomes[name] = out
-			return out
+		reach := min(reached, matches)
+		out.also(outcome{accept: v.accept, drop: v.drop, next: v.ret, by: v.by}.of(reach))
+		if matches > maybe || v.accept > no || v.ret > no { // otherwise, what does not come further is dropped
+			reached = min(reached, rest(matches, v.next))
+		}
+		if reached == no {
+			break
 		}
 	}
-	out.next = true
+	out.next = max(out.next, reached)
 	w.outcomes[name] = out
 	return out
+}
+
+// rest returns which of the packets come to the rule after one that applies to some of them,
+// after which the next rule follows for some of those.
+func rest(matches, next truth) truth {
+	switch {
+	case next == yes:
+		return yes
+	case matches == yes:
+		return next
+	default:
+		return max(matches, min(next, some))
+	}
 }
 
 // verdict returns what a rule does with a packet that it matches.
 func (w walk) verdict(in Chain, r Rule) outcome {
 	for _, s := range r.Statements {
 		kind, content := s.kind()
-		if out := w.statement(in, kind, content); !out.next || out.accept || out.drop || out.ret {
-			if out.drop && out.by.chain.Name == "" {
-				out.by = site{in, r}
+		if out := w.statement(in, kind, content); out.next < yes || out.accept > no || out.drop > no || out.ret > no {
+			if out.drop > no && len(out.by) == 0 {
+				out.by = []site{{in, r, out.drop}}
 			}
 			return out
 		}
 	}
-	return outcome{next: true}
+	return outcome{next: yes}
 }
 
 // statement returns what a statement of a rule does with a packet.
 func (w walk) statement(in Chain, kind string, content any) outcome {
 	switch kind {
 	case "accept":
-		return outcome{accept: true}
+		return outcome{accept: yes}
 	case "drop", "reject":
-		return outcome{drop: true}
+		return outcome{drop: yes}
 	case "return":
-		return outcome{ret: true}
+		return outcome{ret: yes}
 	case "continue", "match", "counter", "log", "limit", "quota", "mangle", "notrack", "set", "flow", "dup", "meter", "ct count",
-		"ct helper", "ct timeout", "ct expectation", "secmark", "last", "comment":
-		return outcome{next: true}
+		"ct helper", "ct timeout", "ct expectation", "secmark", "last", "comment", "ipset":
+		return outcome{next: yes}
 	case "jump", "goto":
 		target, _ := member(content, "target").(string)
 		sub := unknown()
@@ -194,7 +262,7 @@ func (w walk) statement(in Chain, kind string, content any) outcome {
 			sub = w.chain(c)
 		}
 		if kind == "goto" {
-			sub.next, sub.ret = false, sub.next
+			sub.next, sub.ret = no, sub.next
 		}
 		return sub
 	case "vmap":
@@ -213,6 +281,7 @@ func (w walk) verdictMap(in Chain, content any) outcome {
 		return unknown() // a named map that is not read
 	}
 	var out outcome
+	reached := yes
 	for _, e := range elements { // the kernel lists the one for all other keys last
 		pair, ok := e.([]any)
 		if !ok || len(pair) != 2 {
@@ -227,30 +296,26 @@ func (w walk) verdictMap(in Chain, content any) outcome {
 			return unknown()
 		}
 		kind, target := Statement(verdict).kind()
-		v := w.statement(in, kind, target)
-		out.accept, out.ret, out.next = out.accept || v.accept, out.ret || v.ret, out.next || v.next
-		if v.drop {
-			out.drop, out.by = true, v.by
-		}
-		if matches == yes {
+		out.also(w.statement(in, kind, target).of(min(reached, matches)))
+		if reached = min(reached, rest(matches, no)); reached == no {
 			return out
 		}
 	}
-	out.next = true
+	out.next = max(out.next, reached)
 	return out
 }
 
 // xtables returns the outcome of an extension of iptables.
 func xtables(content any) outcome {
 	if kind := member(content, "type"); kind == "match" {
-		return outcome{next: true}
+		return outcome{next: yes}
 	}
 	name, _ := member(content, "name").(string)
 	switch {
 	case name == "REJECT" || name == "DROP":
-		return outcome{drop: true}
+		return outcome{drop: yes}
 	case slices.Contains(passingTargets(), name):
-		return outcome{next: true}
+		return outcome{next: yes}
 	default:
 		return unknown()
 	}

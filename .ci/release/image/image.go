@@ -5,7 +5,9 @@
 // It also has iptables-legacy-save and ip6tables-legacy-save, of the package iptables:
 // nft does not list rules of iptables-legacy, and the libraries of nft have no program
 // that does. They print a match only with its extension, and fail without one, so that
-// all extensions are there: 0.3 MB, compressed. The commands that change rules are not.
+// all extensions are there: 0.3 MB, compressed. iptables-nft-save and ip6tables-nft-save
+// print the matches of iptables that nft does not print. The commands that change rules are
+// not there.
 //
 // The image runs as root: the files on the node belong to root, and the capabilities of
 // a container (NET_ADMIN) are effective only for root, since no-new-privileges disables
@@ -53,6 +55,9 @@ func CheckRepository(repository string) error {
 
 // legacyProgram is what its name, such as iptables-legacy-save, makes of it.
 const legacyProgram = "/usr/sbin/xtables-legacy-multi"
+
+// savingProgram is the same for iptables-nft-save.
+const savingProgram = "/usr/sbin/xtables-nft-multi"
 
 // Options describe the image of one processor.
 type Options struct {
@@ -136,7 +141,7 @@ func Base(ctx context.Context, o Options) (map[string]File, error) {
 			return nil, fmt.Errorf("%s: %w", packages[i].Name, err)
 		}
 	}
-	programs, err := all.Programs(slices.Concat([]string{"/usr/sbin/nft", legacyProgram}, all.Extensions())...)
+	programs, err := all.Programs(slices.Concat([]string{"/usr/sbin/nft", legacyProgram, savingProgram}, all.Extensions())...)
 	if err != nil {
 		return nil, err
 	}
@@ -152,6 +157,8 @@ func Base(ctx context.Context, o Options) (map[string]File, error) {
 		"/tmp/":                              {},
 		"/usr/sbin/iptables-legacy-save":     {Link: path.Base(legacyProgram)},
 		"/usr/sbin/ip6tables-legacy-save":    {Link: path.Base(legacyProgram)},
+		"/usr/sbin/iptables-nft-save":        {Link: path.Base(savingProgram)},
+		"/usr/sbin/ip6tables-nft-save":       {Link: path.Base(savingProgram)},
 	}
 	for name, content := range programs {
 		files[name] = File{Content: content}

@@ -18,11 +18,22 @@ var Files embed.FS
 // Case is a set of rules, and the base chains that drop each packet.
 type Case struct {
 	File  string
-	Drops map[string][]string // "CHAIN: CAUSE", by name of the packet
+	Drops map[string][]string // by name of the packet, as Text has them
+}
+
+// Text returns a drop as "CHAIN: CAUSE", or "some at CHAIN: CAUSE".
+func Text(d ruleset.Drop) string {
+	text := d.Chain.String() + ": " + d.By
+	if d.Some {
+		return "some at " + text
+	}
+	return text
 }
 
 // Cases returns all cases.
-func Cases() []Case { return slices.Concat(nftCases(), setAndLegacyCases(), mapAndDeviceCases()) }
+func Cases() []Case {
+	return slices.Concat(nftCases(), setAndLegacyCases(), mapAndDeviceCases(), partialCases())
+}
 
 // mapAndDeviceCases returns the rules with verdict maps, and those of devices and bridges.
 func mapAndDeviceCases() []Case {
@@ -31,6 +42,7 @@ func mapAndDeviceCases() []Case {
 		toPeer    = `inet fw output: the rule "ip daddr . udp dport vmap { 198.51.100.2 . 51820 : drop, 198.51.100.3 . 51820 : accept }"`
 		fromPort  = `netdev edge pods: the rule "iifname \"veth*\" ip daddr 10.12.0.0/16 drop"`
 		atUplinks = `netdev edge both: the rule "udp dport vmap { 53 : accept, 51820 : drop }"`
+		toPort    = `netdev edge lane-out: the rule "tcp dport 8080 drop"`
 		byUplink  = `netdev edge out: the rule "ip daddr 198.51.100.0/24 udp sport 51820 drop"`
 		ofBridge  = `bridge fw first: the rule "ip daddr 10.12.0.0/16 drop"`
 	)
@@ -42,8 +54,8 @@ func mapAndDeviceCases() []Case {
 			"liveness in": {`inet fw input: the rule "udp dport vmap { 51820 : accept, * : drop }"`},
 		}},
 		{"devices.nft", map[string][]string{
-			"from pods": {fromPort}, "from pods, established": {fromPort},
-			"from pods, to a high port": {fromPort, `netdev edge lane-out: the rule "tcp dport 8080 drop"`},
+			"from pods": {fromPort, "some at " + toPort}, "from pods, established": {fromPort, "some at " + toPort},
+			"from pods, IPv6": {"some at " + toPort}, "from pods, to a high port": {fromPort, toPort},
 			"to pods": {
 				`netdev edge to-pods: the rule "ip saddr 10.12.0.0/16 drop"`,
 				`inet edge lane: the rule "ip saddr 10.12.0.0/16 meta l4proto tcp drop"`,
@@ -65,7 +77,10 @@ func Devices() []string { return []string{"eth0", "eth1", "mesh0", "cali0123", "
 
 // setAndLegacyCases returns the rules with named sets, and those of iptables-legacy.
 func setAndLegacyCases() []Case {
-	const chain = "ip filter of iptables-legacy "
+	const (
+		chain  = "ip filter of iptables-legacy "
+		marked = "some at " + chain + `INPUT: the rule "-m mark --mark 0x1 -j DROP"`
+	)
 	return []Case{
 		{"sets.nft", map[string][]string{
 			"to pods":                   {`inet fw in: the rule "ip saddr @blocked drop"`},
@@ -85,7 +100,8 @@ func setAndLegacyCases() []Case {
 		{"options.legacy", map[string][]string{
 			"from pods":                 {chain + `FORWARD: the rule "-d 10.12.0.0/16 -j DROP" of chain no-mesh`},
 			"from pods, to a high port": {chain + `FORWARD: the rule "-d 10.12.0.0/16 -j DROP" of chain no-mesh`},
-			"WireGuard in":              {chain + `INPUT: the rule "! -s 10.0.0.0/8 -p udp -m multiport --dports 53,51000:51999 -j REJECT --reject-with icmp-port-unreachable"`},
+			"WireGuard in, established": {marked}, "liveness in": {marked},
+			"WireGuard in": {chain + `INPUT: the rule "! -s 10.0.0.0/8 -p udp -m multiport --dports 53,51000:51999 -j REJECT --reject-with icmp-port-unreachable"`},
 		}},
 		{"extensions.legacy", map[string][]string{
 			"from pods": {chain + "FORWARD: its policy drop"}, "from pods, established": {chain + "FORWARD: its policy drop"},
@@ -104,7 +120,11 @@ func setAndLegacyCases() []Case {
 }
 
 func nftCases() []Case {
-	const policy = "ip filter FORWARD: its policy drop"
+	const (
+		policy = "ip filter FORWARD: its policy drop"
+		last   = `inet fw forward: the rule "ip daddr 10.12.0.0-10.12.255.255 drop" of chain last`
+	)
+	uncertain := []string{`some at inet fw output: the rule "limit rate over 10/second drop"`, `some at inet fw output: the rule "meta skuid 0 drop"`}
 	return []Case{
 		{"docker.rules", map[string][]string{
 			"from pods": {policy}, "to pods": {policy}, "from pods, established": {policy}, "from pods, to a high port": {policy},
@@ -138,10 +158,15 @@ func nftCases() []Case {
 		{"output.nft", map[string][]string{
 			"WireGuard out": {"inet fw out: its policy drop"}, "WireGuard out, established": {"inet fw out: its policy drop"},
 		}},
-		{"jump.nft", map[string][]string{"from pods, to a high port": {
-			`inet fw forward: the rule "ip daddr 10.12.0.0-10.12.255.255 drop" of chain last`,
-		}}},
-		{"unknown.nft", nil},
+		{"jump.nft", map[string][]string{
+			"from pods":                 {`some at ` + last},
+			"from pods, established":    {`some at ` + last},
+			"from pods, to a high port": {last},
+		}},
+		{"unknown.nft", map[string][]string{
+			"from pods, IPv6": {"some at inet fw forward: its policy drop"},
+			"WireGuard out":   uncertain, "WireGuard out, established": uncertain,
+		}},
 	}
 }
 
