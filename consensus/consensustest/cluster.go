@@ -107,6 +107,16 @@ func (c *Cluster) Admit(m *Member) {
 	c.must(join)
 }
 
+// Join adds a member, admits it and starts it.
+func (c *Cluster) Join(dc catalog.DatacenterName, gateway string) *Member {
+	c.t.Helper()
+	m := c.add(dc, gateway)
+	c.Admit(m)
+	m.Open()
+	m.Start()
+	return m
+}
+
 // must writes through the first running member.
 func (c *Cluster) must(cmd Command) {
 	c.t.Helper()

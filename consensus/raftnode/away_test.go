@@ -65,10 +65,7 @@ func TestAVoterThatWasAwayIsNotLeftOutWhenItsVoteIsNeeded(t *testing.T) {
 		rest := others(c, leader)
 		away, leaver := rest[0], rest[1]
 		away.Kill()
-		joining := c.Add(consensustest.DatacenterName(5), "gw0")
-		c.Admit(joining)
-		joining.Open()
-		joining.Start()
+		joining := c.Join(consensustest.DatacenterName(5), "gw0")
 		leaveOneByOne(t, c, leaver)
 		c.Until("the new member to have a vote", func() bool { return slices.Contains(voters(t, c.Leader()), joining.ID) })
 		c.Until("the new member to lead", func() bool {

@@ -55,10 +55,7 @@ func TestAPromotionNeedsNoLaterWriteWhileAVoterIsAway(t *testing.T) {
 		})
 		defer end()
 		for i := range 2 {
-			m := c.Add(consensustest.DatacenterName(3+i), "gw0")
-			c.Admit(m)
-			m.Open()
-			m.Start()
+			c.Join(consensustest.DatacenterName(3+i), "gw0")
 		}
 		c.Until("both new members to have a vote", func() bool { return len(voters(t, leader)) == 5 })
 		require.Equal(t, leader, c.Leader(), "no election has committed the change")
