@@ -181,7 +181,8 @@ func TestImportDirections(t *testing.T) {
 
 	t.Run("libraries stay with their owners", func(t *testing.T) {
 		for library, owners := range map[string][]string{
-			"github.com/hashicorp/raft":      {"consensus/raftnode/"},                                                                 // and raft-boltdb, raft-autopilot
+			"github.com/hashicorp/raft":      {"consensus/raftnode/"}, // and raft-boltdb, raft-autopilot
+			"github.com/tidwall/btree":       {"consensus/catalog/replica/internal/table"},
 			module + "consensus/raftnode":    {"agent/member", "cmd/meshd", "consensus/consensustest", "consensus/raftnode/", "e2e/"}, // all others use the contract
 			"go.etcd.io/bbolt":               {"consensus/raftnode/internal/disk"},
 			"github.com/vishvananda/netlink": {"tunnel/device", "tunnel/kernel", "tunnel/userspace", "routes/kernel", "agent/host", "e2e/harness"},

@@ -3,6 +3,7 @@ package keys
 
 import (
 	"cmp"
+	"slices"
 	"strings"
 	"time"
 )
@@ -31,39 +32,19 @@ func At(t time.Time, parts ...string) Key {
 	return k
 }
 
-// Probe selects keys. It holds a pointer, since a key is large.
-type Probe struct {
-	key   *Key
-	parts int // how many must be equal; -1: the key as a whole
-}
-
-// Whole returns the probe that selects k.
-func Whole(k *Key) Probe { return Probe{k, -1} }
-
-// Prefix returns the probe that selects the keys that begin with the first n parts of
-// k, at any time.
-func Prefix(k *Key, n int) Probe { return Probe{k, n} }
-
-// IsWhole reports whether p selects one key at most.
-func (p Probe) IsWhole() bool { return p.parts < 0 }
-
-// IsAll reports whether p selects all keys.
-func (p Probe) IsAll() bool { return p.parts == 0 }
-
-// Compare returns 0 if p selects k, a negative number if k is before what p selects,
-// and a positive one if it is after it.
-func (p Probe) Compare(k *Key) int {
-	n := p.parts
-	if n < 0 {
-		n = maxParts
-		if k.seconds != p.key.seconds || k.nanoseconds != p.key.nanoseconds {
-			return cmp.Or(cmp.Compare(k.seconds, p.key.seconds), cmp.Compare(k.nanoseconds, p.key.nanoseconds))
-		}
+// Compare returns a negative number if k is before other, 0 if they are equal, and a
+// positive one if it is after it.
+func (k *Key) Compare(other *Key) int {
+	if k.seconds != other.seconds || k.nanoseconds != other.nanoseconds {
+		return cmp.Or(cmp.Compare(k.seconds, other.seconds), cmp.Compare(k.nanoseconds, other.nanoseconds))
 	}
-	for i := range n {
-		if c := strings.Compare(k.parts[i], p.key.parts[i]); c != 0 {
+	for i := range k.parts {
+		if c := strings.Compare(k.parts[i], other.parts[i]); c != 0 {
 			return c
 		}
 	}
 	return 0
 }
+
+// HasParts reports whether k begins with parts.
+func (k *Key) HasParts(parts []string) bool { return slices.Equal(k.parts[:len(parts)], parts) }

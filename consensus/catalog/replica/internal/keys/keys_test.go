@@ -17,20 +17,20 @@ func TestKeysSortByTimeAndThenByTheirParts(t *testing.T) {
 	}
 	for i, a := range sorted {
 		for j, b := range sorted {
-			c := keys.Whole(&b).Compare(&a)
+			c := a.Compare(&b)
 			assert.Equal(t, i < j, c < 0)
 			assert.Equal(t, i == j, c == 0)
 		}
 	}
 }
 
-func TestAPrefixSelectsTheKeysThatBeginWithIt(t *testing.T) {
+func TestKeysBeginWithTheirParts(t *testing.T) {
 	k := keys.Of("a", "b")
-	assert.Zero(t, keys.Prefix(&k, 1).Compare(&k))
-	other, before := keys.Of("a", "c"), keys.Of("")
-	assert.Zero(t, keys.Prefix(&k, 1).Compare(&other))
-	assert.Positive(t, keys.Prefix(&k, 2).Compare(&other))
-	assert.Negative(t, keys.Prefix(&k, 1).Compare(&before))
-	assert.True(t, keys.Prefix(&k, 0).IsAll())
-	assert.True(t, keys.Whole(&k).IsWhole())
+	assert.True(t, k.HasParts(nil))
+	assert.True(t, k.HasParts([]string{"a"}))
+	assert.True(t, k.HasParts([]string{"a", "b"}))
+	assert.False(t, k.HasParts([]string{"a", "c"}))
+	assert.False(t, k.HasParts([]string{"b"}))
+	k = keys.Of("a-b")
+	assert.False(t, k.HasParts([]string{"a"}))
 }

@@ -3,9 +3,7 @@ package table
 import (
 	"cmp"
 	"fmt"
-	"iter"
 	"slices"
-	"sync/atomic"
 
 	"github.com/meshway/meshway/consensus/catalog/replica/internal/keys"
 )
@@ -25,8 +23,6 @@ type Table interface {
 	changes() []Change
 	// settle forgets the changes.
 	settle()
-	// start sets the counter of versions.
-	start(clock *atomic.Uint64)
 }
 
 // Change is what a transaction stored in place of what: pointers to records, nil if
@@ -42,7 +38,7 @@ func New[T any](name string, id Index[T], others ...Index[T]) Table {
 	c := &content[T]{table: name}
 	for _, i := range append([]Index[T]{id}, others...) {
 		c.indexes = append(c.indexes, i.Name)
-		c.trees = append(c.trees, tree[T]{key: i.Key})
+		c.trees = append(c.trees, newTree(i.Key))
 	}
 	return c
 }
@@ -59,16 +55,10 @@ type change[T any] struct{ before, after *T }
 
 func (c *content[T]) name() string { return c.table }
 
-func (c *content[T]) start(clock *atomic.Uint64) {
-	for i := range c.trees {
-		c.trees[i].clock = clock
-	}
-}
-
 func (c *content[T]) fork() Table {
 	next := &content[T]{table: c.table, indexes: c.indexes, trees: slices.Clone(c.trees)}
 	for i := range next.trees {
-		next.trees[i].freeze()
+		next.trees[i] = c.trees[i].copied()
 	}
 	return next
 }
@@ -77,19 +67,19 @@ func (c *content[T]) settle() { c.changed = nil }
 
 // index returns the index with a name. It panics if there is none, which depends on no
 // input.
-func (c *content[T]) index(name string) *tree[T] {
+func (c *content[T]) index(name string) tree[T] {
 	i := slices.Index(c.indexes, name)
 	if i < 0 {
 		panic(fmt.Sprintf("table %s has no index %s", c.table, name))
 	}
-	return &c.trees[i]
+	return c.trees[i]
 }
 
 // insert adds a record, or replaces the one with its id.
 func (c *content[T]) insert(r *T) {
 	before := c.trees[0].set(r)
 	for i := 1; i < len(c.trees); i++ {
-		t := &c.trees[i]
+		t := c.trees[i]
 		if before != nil {
 			if was, is := t.key(before), t.key(r); was != is {
 				t.remove(before)
@@ -143,14 +133,4 @@ func untyped[T any](record *T) any {
 		return nil
 	}
 	return record
-}
-
-// selected returns the records of an index whose keys begin with parts, in order.
-func (t *tree[T]) selected(parts []string) iter.Seq[*T] {
-	root, k := t.root, keys.Of(parts...)
-	return func(yield func(*T) bool) {
-		if root != nil {
-			t.ascend(root, keys.Prefix(&k, len(parts)), yield)
-		}
-	}
 }

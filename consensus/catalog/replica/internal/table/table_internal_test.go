@@ -1,9 +1,11 @@
 package table
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -48,10 +50,10 @@ func (m model) expect(t *testing.T, x *Txn) {
 		}
 		return all
 	}
-	byName := func(a, b pet) int { return keys.Whole(ptr(keys.Of(b.name))).Compare(ptr(keys.Of(a.name))) }
+	byName := func(a, b pet) int { return strings.Compare(a.name, b.name) }
 	require.Equal(t, m.sorted(byName), of("id"))
 	require.Equal(t, m.sorted(func(a, b pet) int {
-		return keys.Whole(ptr(keys.Of(b.kind, b.name))).Compare(ptr(keys.Of(a.kind, a.name)))
+		return cmp.Or(strings.Compare(a.kind, b.kind), strings.Compare(a.name, b.name))
 	}), of("kind"))
 	require.Equal(t, m.sorted(func(a, b pet) int {
 		if a.born != b.born {
@@ -71,35 +73,6 @@ func (m model) expect(t *testing.T, x *Txn) {
 		require.Equal(t, cats[0], *First[pet](x, "pets", "id", cats[0].name))
 	}
 	require.Nil(t, First[pet](x, "pets", "kind", "dragon"))
-	for i := range x.tables[0].(*content[pet]).trees {
-		checkNodes(t, &x.tables[0].(*content[pet]).trees[i])
-	}
-}
-
-func ptr(k keys.Key) *keys.Key { return &k }
-
-// checkNodes checks the invariants of a tree.
-func checkNodes[T any](t *testing.T, tr *tree[T]) {
-	t.Helper()
-	depths := map[int]bool{}
-	var check func(n *node[T], depth int)
-	check = func(n *node[T], depth int) {
-		require.NotEmpty(t, n.records)
-		require.LessOrEqual(t, len(n.records), maxRecords)
-		if n.children == nil {
-			depths[depth] = true
-			return
-		}
-		require.Len(t, n.children, len(n.records))
-		for i, c := range n.children {
-			require.Same(t, n.records[i], c.records[0])
-			check(c, depth+1)
-		}
-	}
-	if tr.root != nil {
-		check(tr.root, 0)
-		require.Len(t, depths, 1, "all leaves are at one height")
-	}
 }
 
 // step makes one random change in a transaction and in the model.
@@ -222,40 +195,6 @@ func TestARecordMayBeRemovedDuringAnIteration(t *testing.T) {
 	}
 	assert.Equal(t, 1000, n)
 	model{}.expect(t, x)
-}
-
-// TestRecordsInOrderFillTheNodes loads what a snapshot contains, and what a member may
-// write to waste memory: descending records.
-func TestRecordsInOrderFillTheNodes(t *testing.T) {
-	for name, test := range map[string]struct {
-		at   func(i int) int
-		most float64 // nodes, of those that are full
-	}{
-		"ascending":             {func(i int) int { return i }, 1.1},
-		"descending":            {func(i int) int { return 9999 - i }, 2.3},
-		"descending at the end": {func(i int) int { return (i/1000)*1000 + 999 - i%1000 }, 2.3},
-	} {
-		t.Run(name, func(t *testing.T) {
-			x := pets().Write()
-			for i := range 10_000 {
-				Insert(x, "pets", &pet{name: fmt.Sprintf("p%05d", test.at(i))})
-			}
-			tr := of[pet](x, "pets", true).index("id")
-			checkNodes(t, tr)
-			var leaves func(n *node[pet]) int
-			leaves = func(n *node[pet]) int {
-				if n.children == nil {
-					return 1
-				}
-				sum := 0
-				for _, c := range n.children {
-					sum += leaves(c)
-				}
-				return sum
-			}
-			assert.LessOrEqual(t, float64(leaves(tr.root)), test.most*10_000/maxRecords)
-		})
-	}
 }
 
 func TestWhatTheSchemaLacksPanics(t *testing.T) {

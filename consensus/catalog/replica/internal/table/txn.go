@@ -4,29 +4,21 @@ import (
 	"fmt"
 	"iter"
 	"slices"
-	"sync/atomic"
-
-	"github.com/meshway/meshway/consensus/catalog/replica/internal/keys"
+	"sync"
 )
 
 // DB is a set of tables. Its methods must not be called while a transaction is
 // committed; transactions that read may be used at any time, by several goroutines.
 type DB struct {
 	tables []Table
-	clock  *atomic.Uint64
+	fork   *sync.Mutex // held while a table is forked; copies of a database share tables
 }
 
 // NewDB returns a database of empty tables.
-func NewDB(tables ...Table) *DB {
-	db := &DB{tables: tables, clock: new(atomic.Uint64)}
-	for _, t := range tables {
-		t.start(db.clock)
-	}
-	return db
-}
+func NewDB(tables ...Table) *DB { return &DB{tables: tables, fork: new(sync.Mutex)} }
 
 // Snapshot returns a database with the same records.
-func (db *DB) Snapshot() *DB { return &DB{tables: db.tables, clock: db.clock} }
+func (db *DB) Snapshot() *DB { return &DB{tables: db.tables, fork: db.fork} }
 
 // Read returns a transaction that reads the present version.
 func (db *DB) Read() *Txn { return &Txn{tables: db.tables} }
@@ -82,7 +74,9 @@ func (x *Txn) at(table string) int {
 func of[T any](x *Txn, table string, change bool) *content[T] {
 	i := x.at(table)
 	if change && !x.forked[i] {
+		x.db.fork.Lock()
 		x.tables[i], x.forked[i] = x.tables[i].fork(), true
+		x.db.fork.Unlock()
 	}
 	c, ok := x.tables[i].(*content[T])
 	if !ok {
@@ -94,8 +88,7 @@ func of[T any](x *Txn, table string, change bool) *content[T] {
 // First returns the first record whose key in an index begins with parts, nil if there
 // is none.
 func First[T any](x *Txn, table, index string, parts ...string) *T {
-	k, t := keys.Of(parts...), of[T](x, table, false).index(index)
-	return t.first(t.root, keys.Prefix(&k, len(parts)))
+	return of[T](x, table, false).index(index).first(parts)
 }
 
 // Each yields the records whose keys in an index begin with parts, in the order of the
@@ -104,7 +97,7 @@ func Each[T any](x *Txn, table, index string, parts ...string) iter.Seq[*T] {
 	c := of[T](x, table, false)
 	t := c.index(index)
 	if x.forked != nil && x.forked[x.at(table)] {
-		t.freeze()
+		t = t.copied()
 	}
 	return t.selected(parts)
 }
