@@ -28,6 +28,7 @@ func (n *Node) knowledge(inst *instance) transport.Knowledge {
 	later := n.safeguards.senders.Later(time.Now())
 	k := transport.Knowledge{
 		Term:          max(inst.raft.CurrentTerm(), later.Term),
+		Applied:       inst.raft.AppliedIndex(),
 		Leader:        inst.leader(),
 		Configuration: inst.raft.GetConfiguration().Configuration(),
 		InCatalog: func(id catalog.GatewayID) bool {

@@ -75,6 +75,22 @@ func (f *Forger) Forgeries(term uint64) map[string]Forgery {
 	}
 }
 
+// Snapshot sends a snapshot that ends with the entry index, as a leader does.
+func (f *Forger) Snapshot(to catalog.GatewayID, term, index uint64, servers raft.Configuration, view *replica.View) error {
+	name := []byte(f.Name)
+	var content bytes.Buffer
+	if err := view.Encode(&content); err != nil {
+		return err
+	}
+	request := &raft.InstallSnapshotRequest{
+		RPCHeader:       raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: name, Addr: name},
+		SnapshotVersion: raft.SnapshotVersionMax, Term: term, Leader: name,
+		LastLogIndex: index, LastLogTerm: term, Configuration: raft.EncodeConfiguration(servers), ConfigurationIndex: 1,
+		Size: int64(content.Len()),
+	}
+	return f.transport.InstallSnapshot(raft.ServerID(to), raft.ServerAddress(to), request, new(raft.InstallSnapshotResponse), &content)
+}
+
 // forgerStreams is a raft.StreamLayer that only dials.
 type forgerStreams struct {
 	dial func(ctx context.Context, to catalog.GatewayID) (net.Conn, error)

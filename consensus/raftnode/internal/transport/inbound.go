@@ -2,6 +2,7 @@ package transport
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -79,6 +80,11 @@ func (in *inbound) pass(from catalog.GatewayID, rpc raft.RPC) bool {
 	if refusal == nil && isSnapshot {
 		rpc.Reader, refusal = in.verify(from, snapshot.Size, rpc.Reader)
 	}
+	if refusal == nil && isSnapshot && in.outdated(snapshot) {
+		header := raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(in.cfg.ID), Addr: []byte(in.cfg.ID)}
+		rpc.Respond(&raft.InstallSnapshotResponse{RPCHeader: header, Term: snapshot.Term, Success: true}, nil)
+		return true
+	}
 	if refusal != nil {
 		if refusal.Code != "" {
 			in.cfg.Refused(from, refusal)
@@ -86,12 +92,43 @@ func (in *inbound) pass(from catalog.GatewayID, rpc raft.RPC) bool {
 		rpc.Respond(nil, refusal)
 		return !isSnapshot // its content would be read as messages
 	}
+	if isSnapshot {
+		rpc.Reader = currentReader{rpc.Reader, func() bool { return !in.outdated(snapshot) }}
+	}
 	select {
 	case in.consumer <- rpc:
 		return true
 	case <-in.done:
 		return false
 	}
+}
+
+// outdated reports whether raft has applied all entries in a snapshot already. A leader
+// sends it again if the answer was lost, and the loop that ends for a member that was
+// removed does so beside the one for the member that was added again. Raft would delete
+// its whole log for it, with entries after the snapshot that it has acknowledged, and
+// panic when these are committed. So the leader gets the answer that the member has it.
+func (in *inbound) outdated(snapshot *raft.InstallSnapshotRequest) bool {
+	k := in.knowledge()
+	return k.Applied > 0 && snapshot.Term >= k.Term && snapshot.LastLogIndex <= k.Applied
+}
+
+// errOutdated is the answer to a snapshot that became outdated after it was passed.
+var errOutdated = errors.New("a later snapshot was installed")
+
+// currentReader is the content of a snapshot. Raft reads it in the goroutine that applies
+// entries, and keeps its log if that fails.
+type currentReader struct {
+	io.Reader
+
+	current func() bool
+}
+
+func (r currentReader) Read(data []byte) (int, error) {
+	if !r.current() {
+		return 0, errOutdated
+	}
+	return r.Reader.Read(data)
 }
 
 // verify reads a snapshot and verifies it before raft stores it: raft would replace

@@ -20,6 +20,7 @@ const maxTermLead = 1 << 20
 // Knowledge is by what this member judges whether a gateway may send it a message.
 type Knowledge struct {
 	Term          uint64              // of this member, or a later one that a majority reports
+	Applied       uint64              // index of the last entry that raft has applied
 	Leader        catalog.GatewayID   // of the current term; empty: unknown
 	Configuration raft.Configuration  // the latest; empty: this member has just joined
 	Named         []catalog.GatewayID // voters of a later configuration, as others report it
