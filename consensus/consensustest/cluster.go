@@ -21,9 +21,9 @@ type Options struct {
 	Timers            raftnode.Timers
 	SnapshotThreshold uint64
 	ProposeTimeout    time.Duration
-	LogStore          raftnode.LogStore                            // empty: the default
-	PerDatacenter     int                                          // gateways in each datacenter; 0: 1
-	Clock             func(catalog.GatewayID) func() time.Duration // of each node; nil: the default
+	LogStore          raftnode.LogStore                     // empty: the default
+	PerDatacenter     int                                   // gateways in each datacenter; 0: 1
+	Host              func(catalog.GatewayID) raftnode.Host // of each node; nil: the default
 	Log               *slog.Logger
 }
 
@@ -152,8 +152,8 @@ func (m *Member) Config() raftnode.Config {
 		ProposeTimeout: o.ProposeTimeout, Network: n.Host(m.ID), Remote: n.Remote(m.ID),
 		Addresses: Addresses, Log: log,
 	}
-	if o.Clock != nil {
-		cfg.Clock = o.Clock(m.ID)
+	if o.Host != nil {
+		cfg.Host = o.Host(m.ID)
 	}
 	return cfg
 }
@@ -161,9 +161,16 @@ func (m *Member) Config() raftnode.Config {
 // Open opens the node.
 func (m *Member) Open() {
 	m.cluster.t.Helper()
+	require.NoError(m.cluster.t, m.TryOpen())
+}
+
+// TryOpen is Open for a directory that may be refused.
+func (m *Member) TryOpen() error {
 	node, err := raftnode.Open(m.Config())
-	require.NoError(m.cluster.t, err)
-	m.Node = node
+	if err == nil {
+		m.Node = node
+	}
+	return err //nolint:wrapcheck // tests check its text
 }
 
 // Start runs the opened node.
@@ -192,6 +199,17 @@ func (m *Member) Wait() error {
 	m.ended <- err
 	m.end() //nolint:errcheck // it is err
 	return err
+}
+
+// Ended reports whether Run has ended by itself, and its error.
+func (m *Member) Ended() (ended bool, err error) {
+	select {
+	case err := <-m.ended:
+		m.ended <- err
+		return true, err
+	default:
+		return false, nil
+	}
 }
 
 func (m *Member) end() error {

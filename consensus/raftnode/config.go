@@ -32,9 +32,7 @@ type Config struct {
 	// first: its overlay address, then the control endpoints that it advertises.
 	// It is called often and concurrently.
 	Addresses func(catalog.GatewayID) []string
-	// Clock returns the time since some instant, by which the lease of a leader is
-	// judged. Nil: the monotonic clock, and the time in which the host was suspended.
-	Clock func() time.Duration
+	Host      Host // zero: this host
 	// Verify returns why a snapshot that another member sends must not replace the
 	// local copy; nil: all may.
 	Verify func(local, sent *replica.View) error
@@ -43,6 +41,20 @@ type Config struct {
 	Limits      quota.Limits // of each datacenter, which this member applies as leader; zero: the default
 	Log         *slog.Logger // nil: silent
 }
+
+// Host is what a node uses of its host, so that tests can inject faults.
+type Host struct {
+	// Elapsed returns the time since some instant, by which the lease of a leader is
+	// judged. Nil: the monotonic clock, and the time in which the host was suspended.
+	Elapsed func() time.Duration
+	// Now returns the time of day, which may jump. Nil: time.Now.
+	Now func() time.Time
+	// Disk is told the writes; nil: they are made.
+	Disk Disk
+}
+
+// Disk is the disk of a node.
+type Disk = disk.Disk
 
 // LogStore is where the entries of the log are.
 type LogStore = disk.Kind
@@ -71,8 +83,11 @@ func (c Config) withDefaults() Config {
 	if c.Limits == (quota.Limits{}) {
 		c.Limits = quota.DefaultLimits()
 	}
-	if c.Clock == nil {
-		c.Clock = transport.NewClock()
+	if c.Host.Elapsed == nil {
+		c.Host.Elapsed = transport.NewClock()
+	}
+	if c.Host.Now == nil {
+		c.Host.Now = time.Now
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

@@ -72,10 +72,10 @@ func TestALeaderThatTransfersAnswersNoLeaseRead(t *testing.T) {
 func pausableLeader(t *testing.T) (leader *consensustest.Member, pause func(time.Duration), c *consensustest.Cluster) {
 	t.Helper()
 	began, paused := time.Now(), map[catalog.GatewayID]*atomic.Int64{}
-	c = consensustest.New(t, 3, consensustest.Options{Clock: func(id catalog.GatewayID) func() time.Duration {
+	c = consensustest.New(t, 3, consensustest.Options{Host: func(id catalog.GatewayID) raftnode.Host {
 		passed := &atomic.Int64{}
 		paused[id] = passed
-		return func() time.Duration { return time.Since(began) + time.Duration(passed.Load()) }
+		return raftnode.Host{Elapsed: func() time.Duration { return time.Since(began) + time.Duration(passed.Load()) }}
 	}})
 	leader = c.Leader()
 	return leader, func(d time.Duration) { paused[leader.ID].Add(int64(d)) }, c

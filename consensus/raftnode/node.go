@@ -8,7 +8,6 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -86,8 +85,8 @@ func openNode(cfg Config) (*Node, error) {
 	n := &Node{
 		cfg:             cfg,
 		log:             cfg.Log,
-		contacts:        transport.NewContacts(cfg.Clock),
-		session:         proposals.NewSession(cfg.ID, time.Now()),
+		contacts:        transport.NewContacts(cfg.Host.Elapsed),
+		session:         proposals.NewSession(cfg.ID, cfg.Host.Now()),
 		batcher:         proposals.NewBatcher(),
 		life:            lifecycle{failed: make(chan error, 1), done: make(chan struct{})},
 		safeguards:      safeguards{senders: transport.NewSenders()},
@@ -96,7 +95,7 @@ func openNode(cfg Config) (*Node, error) {
 	}
 	n.timers.Store(&cfg.Timers)
 	n.fsm = fsm.New(n.fail)
-	s, err := disk.Open(cfg.Dir, cfg.LogStore, hclogger.New(cfg.Log))
+	s, err := disk.Open(cfg.Dir, cfg.LogStore, cfg.Host.Disk, hclogger.New(cfg.Log))
 	if err != nil {
 		return nil, err
 	}

@@ -94,7 +94,7 @@ func (l *leadership) record(ctx context.Context, op consensus.LeaderOperation) e
 		return nil
 	}
 	cmd := consensus.OperationCommand(op)
-	cmd.Author, cmd.At = string(op.From), timestamppb.Now()
+	cmd.Author, cmd.At = string(op.From), timestamppb.New(l.node.cfg.Host.Now())
 	results, err := l.node.writeAsLeader(ctx, []*catalogpb.Command{cmd})
 	if err == nil && results[0].Refusal != nil {
 		err = fmt.Errorf("%w: %w", consensus.ErrRejected, results[0].Refusal)

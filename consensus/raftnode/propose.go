@@ -75,7 +75,7 @@ func (n *Node) writeThroughLeader(ctx context.Context, cmds []*catalogpb.Command
 }
 
 func (n *Node) writeStamped(ctx context.Context, cmds []*catalogpb.Command) (results []catalog.Result, client string, err error) {
-	stamped, release := n.session.Stamp(cmds, time.Now())
+	stamped, release := n.session.Stamp(cmds, n.cfg.Host.Now())
 	defer release()
 	err = n.callLeader(ctx, leaderCall{
 		local: func(ctx context.Context) (err error) {
@@ -161,7 +161,7 @@ type judged struct {
 // the log, but not in the state, has to be written again: its result is that of the
 // first.
 func (n *Node) judge(cmds []*catalogpb.Command, sent *proposals.Attempt) (judged, error) {
-	w, now := judged{results: make([]catalog.Result, len(cmds))}, time.Now()
+	w, now := judged{results: make([]catalog.Result, len(cmds))}, n.cfg.Host.Now()
 	var own []*catalogpb.Command
 	for i, v := range n.fsm.Judge(cmds, n.cfg.Limits, now) {
 		if v.Command == nil && sent.Before[i] {
@@ -172,7 +172,7 @@ func (n *Node) judge(cmds []*catalogpb.Command, sent *proposals.Attempt) (judged
 			continue
 		}
 		var refusal *catalog.Refusal
-		switch err := n.check(v.Command, now); {
+		switch err := n.check(v.Command, time.Now()); {
 		case err == nil:
 			w.passed, w.places = append(w.passed, v.Command), append(w.places, i)
 		case errors.As(err, &refusal):

@@ -99,15 +99,18 @@ func (l *leadership) confirmTogether(ctx context.Context, callers []struct{}) ([
 func (l *leadership) round(ctx context.Context) error {
 	contacts := l.node.contacts
 	round := contacts.NextRound()
-	if err := l.inst.raft.VerifyLeader().Error(); err != nil {
-		return notLeader(err)
-	}
+	// It makes raft send the messages. Its result is not awaited: raft gives none while it
+	// waits for the disk, and never if it ends then.
+	l.inst.raft.VerifyLeader()
 	ctx, cancel := context.WithTimeout(ctx, l.inst.timers.Lease)
 	defer cancel()
 	for {
 		all, changed := contacts.All()
 		if transport.QuorumAnswered(l.inst.servers(), l.node.cfg.ID, all, l.term, round) {
 			return nil
+		}
+		if l.inst.raft.CurrentTerm() != l.term {
+			return notLeader(raft.ErrLeadershipLost)
 		}
 		select {
 		case <-changed:

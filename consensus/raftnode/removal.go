@@ -54,7 +54,7 @@ func (n *Node) checkRemoval(cmd *catalogpb.Command, now time.Time) error {
 		return refusal
 	}
 	author := catalog.GatewayID(cmd.GetAuthor()).Datacenter()
-	if refusal := n.safeguards.requests.Removal(author, r.Datacenter, n.View().Settings(), now); refusal != nil {
+	if refusal := n.safeguards.requests.Removal(author, r.Datacenter, n.View().Settings(), n.cfg.Host.Now()); refusal != nil {
 		return refusal
 	}
 	if r.Alive() && len(n.View().Datacenters()) > 2 && !n.safeguards.requests.Confirmed(author, r.Datacenter, n.View().Settings(), now) {

@@ -33,25 +33,26 @@ var (
 	_ raft.MonotonicLogStore = (*Store)(nil)
 )
 
-// Create creates a log in an empty or missing directory, and opens it.
-func Create(dir string) (*Store, error) {
+// Create creates a log in an empty or missing directory, and opens it. A nil disk is
+// that of the host.
+func Create(dir string, disk Disk) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	return openLocked(dir, func(d files) (*Store, error) { return create(d, segmentSize) })
+	return openLocked(dir, disk, func(d files) (*Store, error) { return create(d, segmentSize) })
 }
 
-// Open opens the log in a directory.
-func Open(dir string) (*Store, error) {
-	return openLocked(dir, func(d files) (*Store, error) { return open(d, segmentSize) })
+// Open opens the log in a directory. A nil disk is that of the host.
+func Open(dir string, disk Disk) (*Store, error) {
+	return openLocked(dir, disk, func(d files) (*Store, error) { return open(d, segmentSize) })
 }
 
-func openLocked(dir string, open func(files) (*Store, error)) (*Store, error) {
+func openLocked(dir string, disk Disk, open func(files) (*Store, error)) (*Store, error) {
 	l, err := lock(dir)
 	if err != nil {
 		return nil, err
 	}
-	s, err := open(directory(dir))
+	s, err := open(on(dir, disk))
 	if err != nil {
 		return nil, errors.Join(err, l.Close())
 	}

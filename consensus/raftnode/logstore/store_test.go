@@ -17,7 +17,7 @@ import (
 func create(t *testing.T) (*logstore.Store, string) {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "log")
-	s, err := logstore.Create(dir)
+	s, err := logstore.Create(dir, nil)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = s.Close() })
 	return s, dir
@@ -26,7 +26,7 @@ func create(t *testing.T) (*logstore.Store, string) {
 func reopen(t *testing.T, s *logstore.Store, dir string) *logstore.Store {
 	t.Helper()
 	require.NoError(t, s.Close())
-	s, err := logstore.Open(dir)
+	s, err := logstore.Open(dir, nil)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = s.Close() })
 	return s
@@ -106,7 +106,7 @@ func TestWholeSegmentsOfADeletedBeginningAreRemoved(t *testing.T) {
 
 func TestALogIsOpenInOneProcessOnly(t *testing.T) {
 	s, dir := create(t)
-	_, err := logstore.Open(dir)
+	_, err := logstore.Open(dir, nil)
 	require.ErrorIs(t, err, logstore.ErrLocked)
 	require.NoError(t, s.StoreLog(&raft.Log{Index: 3}))
 	s = reopen(t, s, dir)
@@ -117,7 +117,7 @@ func TestALogIsOpenInOneProcessOnly(t *testing.T) {
 	require.Equal(t, []uint64{3, 3}, []uint64{first, last})
 	_, _, err = logstore.Inspect(t.TempDir())
 	require.ErrorIs(t, err, logstore.ErrMissing)
-	_, err = logstore.Open(filepath.Join(dir, "none"))
+	_, err = logstore.Open(filepath.Join(dir, "none"), nil)
 	require.ErrorIs(t, err, os.ErrNotExist)
 }
 

@@ -98,7 +98,7 @@ func cost(b *testing.B, log *countedLog) (written, synced, onDisk uint64) {
 // startAlone starts raft with one member, which leads.
 func startAlone(b *testing.B, dir string, kind Kind) (*Store, *countedLog, *raft.Raft) {
 	b.Helper()
-	s, err := Open(dir, kind, hclog.NewNullLogger())
+	s, err := Open(dir, kind, nil, hclog.NewNullLogger())
 	require.NoError(b, err)
 	cfg := raft.DefaultConfig()
 	cfg.LocalID, cfg.Logger, cfg.NoLegacyTelemetry = "a", hclog.NewNullLogger(), true
@@ -124,7 +124,7 @@ func BenchmarkOpen(b *testing.B) {
 	for _, kind := range []Kind{WAL, Bolt} {
 		b.Run(string(kind), func(b *testing.B) {
 			dir := b.TempDir()
-			s, err := Open(dir, kind, hclog.NewNullLogger())
+			s, err := Open(dir, kind, nil, hclog.NewNullLogger())
 			require.NoError(b, err)
 			var entries []*raft.Log
 			for i := uint64(1); i <= 20_000; i++ {
@@ -133,7 +133,7 @@ func BenchmarkOpen(b *testing.B) {
 			require.NoError(b, s.logs().StoreLogs(entries))
 			require.NoError(b, s.Close())
 			for b.Loop() {
-				s, err := Open(dir, kind, hclog.NewNullLogger())
+				s, err := Open(dir, kind, nil, hclog.NewNullLogger())
 				require.NoError(b, err)
 				require.NoError(b, s.Replay(machine{}))
 				require.NoError(b, s.Close())

@@ -52,7 +52,7 @@ func (s *Store) toWAL() []step {
 			return errors.Join(os.RemoveAll(unfinished), os.RemoveAll(finished))
 		}},
 		{"copy the log", func() (err error) {
-			wal, err := logstore.Create(unfinished)
+			wal, err := logstore.Create(unfinished, s.disk)
 			if err != nil {
 				return err
 			}
@@ -70,7 +70,7 @@ func (s *Store) toWAL() []step {
 			return logstore.SyncDirectory(s.dir)
 		}},
 		{"open the copy", func() (err error) {
-			s.wal, err = logstore.Open(finished)
+			s.wal, err = logstore.Open(finished, s.disk)
 			return err
 		}},
 		{"keep earlier builds from the old log", func() error {

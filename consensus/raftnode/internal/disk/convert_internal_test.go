@@ -18,7 +18,7 @@ func (machine) Apply(*raft.Log) any { return nil }
 
 func open(t *testing.T, dir string, kind Kind) *Store {
 	t.Helper()
-	s, err := Open(dir, kind, hclog.NewNullLogger())
+	s, err := Open(dir, kind, nil, hclog.NewNullLogger())
 	require.NoError(t, err)
 	return s
 }
@@ -170,7 +170,7 @@ func TestALogOfALaterBuildIsRefused(t *testing.T) {
 	s := open(t, dir, WAL)
 	require.NoError(t, s.setKind("paper"))
 	require.NoError(t, s.Close())
-	_, err := Open(dir, WAL, hclog.NewNullLogger())
+	_, err := Open(dir, WAL, nil, hclog.NewNullLogger())
 	require.ErrorContains(t, err, `its log is of kind "paper", which this build does not support: upgrade meshd`)
 	_, err = HasState(dir)
 	require.ErrorContains(t, err, "upgrade meshd")
@@ -185,7 +185,7 @@ func TestAMissingLogIsDamageAndNotAnEmptyLog(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, has)
 	require.NoError(t, os.Rename(filepath.Join(dir, walDir), filepath.Join(dir, "elsewhere")))
-	_, err = Open(dir, WAL, hclog.NewNullLogger())
+	_, err = Open(dir, WAL, nil, hclog.NewNullLogger())
 	require.ErrorContains(t, err, filepath.Join(dir, walDir)+" is corrupt")
 	_, err = HasState(dir)
 	require.ErrorContains(t, err, "is corrupt")

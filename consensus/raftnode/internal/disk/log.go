@@ -69,7 +69,7 @@ func (s *Store) openLog(kind Kind) error {
 		return err
 	}
 	if have == WAL {
-		if s.wal, err = openWAL(s.dir); err != nil {
+		if s.wal, err = openWAL(s.dir, s.disk); err != nil {
 			return err
 		}
 	} else if err := s.removeFence(); err != nil {
@@ -87,9 +87,9 @@ func (s *Store) openLog(kind Kind) error {
 	return nil
 }
 
-func openWAL(dir string) (*logstore.Store, error) {
+func openWAL(dir string, disk Disk) (*logstore.Store, error) {
 	path := filepath.Join(dir, walDir)
-	wal, err := logstore.Open(path)
+	wal, err := logstore.Open(path, disk)
 	if err != nil {
 		return nil, explainMissing(path, err)
 	}

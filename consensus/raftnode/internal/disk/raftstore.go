@@ -14,8 +14,10 @@ import (
 type raftStore struct {
 	raft.LogStore
 	raft.StableStore
-	path string // of the log
-	fail func(error)
+	path   string // of the log
+	inBolt bool   // the log is in raft.db
+	disk   Disk   // nil: that of the host
+	fail   func(error)
 }
 
 var (
@@ -24,8 +26,8 @@ var (
 	_ raft.StableStore       = (*raftStore)(nil)
 )
 
-func newRaftStore(s *Store, logs raft.LogStore, fail func(error)) *raftStore {
-	return &raftStore{LogStore: logs, StableStore: s.bolt, path: s.logPath(), fail: fail}
+func newRaftStore(s *Store, fail func(error)) *raftStore {
+	return &raftStore{LogStore: s.logs(), StableStore: s.bolt, path: s.logPath(), inBolt: s.wal == nil, disk: s.disk, fail: fail}
 }
 
 // IsMonotonic implements raft.MonotonicLogStore: raft deletes a log that accepts no
@@ -48,22 +50,45 @@ func (s *raftStore) GetLog(index uint64, entry *raft.Log) error {
 func (s *raftStore) StoreLog(entry *raft.Log) error { return s.StoreLogs([]*raft.Log{entry}) }
 
 func (s *raftStore) StoreLogs(entries []*raft.Log) error {
-	return s.write(func() error { return s.LogStore.StoreLogs(entries) })
+	return s.writeLog(func() error { return s.LogStore.StoreLogs(entries) })
 }
 
 func (s *raftStore) DeleteRange(from, to uint64) error {
-	return s.write(func() error { return s.LogStore.DeleteRange(from, to) })
+	return s.writeLog(func() error { return s.LogStore.DeleteRange(from, to) })
+}
+
+// writeLog is write for the log. Segments report to the disk themselves.
+func (s *raftStore) writeLog(f func() error) error {
+	if s.inBolt {
+		return s.writeBolt(f)
+	}
+	return s.write(f)
 }
 
 func (s *raftStore) Set(key, value []byte) error {
-	return s.write(func() error { return s.StableStore.Set(key, value) })
+	return s.writeBolt(func() error { return s.StableStore.Set(key, value) })
 }
 
 func (s *raftStore) SetUint64(key []byte, value uint64) error {
-	return s.write(func() error { return s.StableStore.SetUint64(key, value) })
+	return s.writeBolt(func() error { return s.StableStore.SetUint64(key, value) })
+}
+
+// writeBolt is write for raft.db, whose writes the disk does not see.
+func (s *raftStore) writeBolt(f func() error) error {
+	return s.write(func() error {
+		if s.disk != nil {
+			if err := s.disk.Sync(); err != nil {
+				return err
+			}
+		}
+		return f()
+	})
 }
 
 func (s *raftStore) write(f func() error) error {
+	if s.disk != nil {
+		s.disk.Wait()
+	}
 	if err := s.protect(f); err != nil {
 		s.stop("write", err)
 	}

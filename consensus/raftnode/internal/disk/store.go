@@ -34,17 +34,26 @@ type Store struct {
 	bolt      *raftboltdb.BoltStore // the term and the vote, and the log of kind Bolt
 	wal       *logstore.Store       // nil with kind Bolt
 	converted bool                  // the log was copied when it was opened
-	snaps     *raft.FileSnapshotStore
+	snaps     snapshotStore
+	disk      Disk // nil: that of the host
+}
+
+// Disk is told each write of a directory before it is made, so that a test can make it
+// slow, or fail.
+type Disk interface {
+	// Wait returns when the next write may begin. It is called without a lock.
+	Wait()
+	logstore.Disk
 }
 
 // Open opens dir, and creates it if missing. kind is that of its log, which is
 // converted if it is another; empty: it stays as it is, and WAL in a new directory.
-// Errors contain the path and the remedy.
-func Open(dir string, kind Kind, log hclog.Logger) (*Store, error) {
+// A nil disk is that of the host. Errors contain the path and the remedy.
+func Open(dir string, kind Kind, disk Disk, log hclog.Logger) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, explain(dir, err)
 	}
-	if err := probe(dir); err != nil {
+	if err := probe(dir, disk); err != nil {
 		return nil, explain(dir, err)
 	}
 	path := filepath.Join(dir, boltFile)
@@ -59,7 +68,7 @@ func Open(dir string, kind Kind, log hclog.Logger) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(explain(filepath.Join(dir, snapshotsDir), err), bolt.Close())
 	}
-	s := &Store{dir: dir, bolt: bolt, snaps: snaps}
+	s := &Store{dir: dir, bolt: bolt, snaps: snapshotStore{snaps, filepath.Join(dir, snapshotsDir), disk}, disk: disk}
 	if err := s.openLog(kind); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -101,7 +110,12 @@ func openBolt(path string, readOnly bool) (bolt *raftboltdb.BoltStore, err error
 
 // probe writes as much as the first entries need, so that a start on a full or
 // read-only disk fails.
-func probe(dir string) error {
+func probe(dir string, disk Disk) error {
+	if disk != nil {
+		if _, err := disk.Write(probeSize); err != nil {
+			return err
+		}
+	}
 	f, err := os.CreateTemp(dir, ".probe-*")
 	if err != nil {
 		return err
@@ -112,8 +126,11 @@ func probe(dir string) error {
 }
 
 // newestSnapshot returns the metadata of the newest snapshot, or nil if there is
-// none.
+// none. It fails if that one is damaged.
 func (s *Store) newestSnapshot() (*raft.SnapshotMeta, error) {
+	if err := s.snaps.verifyNewest(); err != nil {
+		return nil, err
+	}
 	list, err := s.snaps.List()
 	if err != nil {
 		return nil, explain(filepath.Join(s.dir, snapshotsDir), err)
@@ -136,6 +153,12 @@ func (s *Store) appliedMark() (uint64, error) {
 
 // SetAppliedMark writes the applied mark.
 func (s *Store) SetAppliedMark(index uint64) error {
+	if s.disk != nil {
+		s.disk.Wait()
+		if err := s.disk.Sync(); err != nil {
+			return err
+		}
+	}
 	return s.bolt.SetUint64([]byte(appliedMarkKey), index)
 }
 
@@ -155,18 +178,19 @@ func (s *Store) Recover(cfg *raft.Config, machine raft.FSM, trans raft.Transport
 
 // StartRaft starts raft on the store. It calls fail when the disk fails later.
 func (s *Store) StartRaft(cfg *raft.Config, machine raft.FSM, trans raft.Transport, fail func(error)) (*raft.Raft, error) {
-	cache, err := raft.NewLogCache(logCacheSize, s.logs())
-	if err != nil {
-		return nil, err
-	}
 	failed := make(chan error, 1)
-	disk := newRaftStore(s, cache, func(err error) {
+	disk := newRaftStore(s, func(err error) {
 		select {
 		case failed <- err:
 		default:
 		}
 		fail(err)
 	})
+	// The cache is in front of disk, because it returns the errors of a log as text.
+	cache, err := raft.NewLogCache(logCacheSize, disk)
+	if err != nil {
+		return nil, err
+	}
 	var started *raft.Raft
 	var wg sync.WaitGroup
 	wg.Go(func() { // a goroutine of its own, which raftStore ends if the disk fails
@@ -175,7 +199,7 @@ func (s *Store) StartRaft(cfg *raft.Config, machine raft.FSM, trans raft.Transpo
 				err = corrupt(s.dir, fmt.Errorf("%v", r))
 			}
 		}()
-		started, err = raft.NewRaft(cfg, machine, disk, disk, s.snaps, trans)
+		started, err = raft.NewRaft(cfg, machine, cache, disk, s.snaps, trans)
 	})
 	wg.Wait()
 	if started == nil && err == nil {

@@ -23,7 +23,7 @@ func TestAFullDiskIsRefusedAtTheStart(t *testing.T) {
 	require.NoError(t, unix.Mount("tmpfs", dir, "tmpfs", 0, "size=128k"))
 	defer func() { require.NoError(t, unix.Unmount(dir, 0)) }()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "filler"), make([]byte, 96<<10), 0o600))
-	_, err := Open(dir, WAL, hclog.NewNullLogger())
+	_, err := Open(dir, WAL, nil, hclog.NewNullLogger())
 	require.ErrorIs(t, err, unix.ENOSPC)
 	require.ErrorContains(t, err, dir)
 	require.ErrorContains(t, err, "free space there")
