@@ -9,28 +9,26 @@ import (
 	"time"
 
 	"github.com/meshway/meshway/consensus"
+	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/consensustest"
 	"github.com/meshway/meshway/consensus/raftnode"
 )
 
 const (
 	seedClients = 4
-	seedSteps   = 25
+	seedSpares  = 2 // members that may join
 )
 
 // RunSeed records a history of a cluster in memory. It must be called in a bubble. The
 // seed determines the size of the cluster, the calls and the faults.
 func RunSeed(t *testing.T, seed uint64, h *History) {
-	timers := raftnode.LAN()
-	timers.SnapshotInterval, timers.TrailingLogs = time.Second, 8
-	members := []int{3, 4, 5}[seed%3] // four have a non-voter
-	restarts := seed%2 == 1
-	cluster := consensustest.New(t, members, consensustest.Options{Timers: timers, SnapshotThreshold: 16})
-	var nodes []*node
+	faults := newNemesis(t, seed, h)
+	nodes, owner := faults.nodes, faults.nodes[0]
 	var all []Member
-	for _, m := range cluster.Members {
-		n := &node{owner: cluster.Members[0].ID, member: m}
-		nodes, all = append(nodes, n), append(all, n)
+	for _, n := range nodes {
+		if n.state == up {
+			all = append(all, n)
+		}
 	}
 	keys := []string{"web0", "web1"}
 	shared := &Keys{}
@@ -40,7 +38,6 @@ func RunSeed(t *testing.T, seed uint64, h *History) {
 	ctx, cancel := context.WithCancel(t.Context())
 	watching, stop := context.WithCancel(t.Context())
 	var users, others, watches sync.WaitGroup
-	faults := &nemesis{random(seed, 999), cluster, nodes, restarts}
 	others.Go(func() { faults.run(ctx) })
 	var watchers []*watcher
 	for i := range 2 {
@@ -51,24 +48,58 @@ func RunSeed(t *testing.T, seed uint64, h *History) {
 	for i := range seedClients {
 		c := &Client{
 			History: h, Number: i, Random: random(seed, uint64(i)), Keys: shared, Own: keys, Writers: all, Members: all,
-			Leases: !restarts, Timeout: 2 * time.Second, Pause: 400 * time.Millisecond,
+			Leases: !kindsOf(seed).stops(), Timeout: 2 * time.Second, Pause: 400 * time.Millisecond,
 		}
-		users.Go(func() { c.Run(ctx, seedSteps) })
+		users.Go(func() { c.Run(ctx, kindsOf(seed).steps()) })
 	}
 	users.Wait()
 	cancel()
 	others.Wait()
+	faults.settle()
 	last := &Client{History: h, Number: seedClients}
 	for _, key := range keys {
-		last.ReadLinear(context.Background(), nodes[1], key, consensus.ConsistentRead)
+		last.ReadLinear(context.Background(), owner, key, consensus.ConsistentRead)
 	}
-	cluster.WaitEqual()
-	head := nodes[1].current().View().Index()
-	cluster.Until("all watches have the last change", func() bool {
+	faults.cluster.WaitEqual()
+	head := owner.member.Node.View().Index()
+	faults.cluster.Until("all watches have the last change", func() bool {
 		return !slices.ContainsFunc(watchers, func(w *watcher) bool { return w.reached() < head })
 	})
 	stop()
 	watches.Wait()
+}
+
+// newNemesis starts the cluster of a seed.
+func newNemesis(t *testing.T, seed uint64, h *History) *nemesis {
+	timers := raftnode.LAN()
+	timers.SnapshotInterval, timers.TrailingLogs = time.Second, 8
+	hosts := map[catalog.GatewayID]*host{}
+	hostOf := func(id catalog.GatewayID) *host {
+		if hosts[id] == nil {
+			hosts[id] = newHost(random(seed, 1000+uint64(len(hosts))))
+		}
+		return hosts[id]
+	}
+	cluster := consensustest.New(t, []int{3, 4, 5}[seed%3], consensustest.Options{ // four have a non-voter
+		Timers: timers, SnapshotThreshold: 16,
+		Host: func(id catalog.GatewayID) raftnode.Host { return hostOf(id).node() },
+	})
+	faults := &nemesis{history: h, random: random(seed, 999), cluster: cluster}
+	add := func(m *consensustest.Member, s state) {
+		n := &node{owner: cluster.Members[0].ID, host: hostOf(m.ID), network: cluster.Network, member: m, state: s, open: m.Node}
+		faults.nodes = append(faults.nodes, n)
+	}
+	members := slices.Clone(cluster.Members)
+	for _, m := range members {
+		add(m, up)
+	}
+	if kindsOf(seed).members {
+		for i := range seedSpares {
+			add(cluster.Add(consensustest.DatacenterName(len(members)+i), "gw0"), spare)
+		}
+	}
+	faults.use(kindsOf(seed))
+	return faults
 }
 
 func random(seed, use uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, use)) }

@@ -40,7 +40,7 @@ func (w *watcher) run(ctx context.Context) {
 
 // follow watches at one member until ctx ends or the watch is lost.
 func (w *watcher) follow(ctx context.Context, n *node) error {
-	changes, err := n.current().Feed().Watch(filter, w.index)
+	changes, err := n.watch(w.index)
 	if err != nil {
 		return fmt.Errorf("watch from index %d: %w", w.index, err)
 	}
@@ -95,7 +95,11 @@ func (w *watcher) apply(b feed.Batch) {
 
 // list reads the services of a member.
 func (w *watcher) list(n *node) {
-	view := n.current().View()
+	open, err := n.current()
+	if err != nil {
+		return
+	}
+	view := open.View()
 	if view.Index() < w.index { // it has not caught up
 		return
 	}
