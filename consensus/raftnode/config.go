@@ -42,22 +42,11 @@ type Config struct {
 	Log         *slog.Logger // nil: silent
 }
 
-// Host is what a node uses of its host, so that tests can inject faults.
-type Host struct {
-	// Elapsed returns the time since some instant, by which the lease of a leader is
-	// judged. Nil: the monotonic clock, and the time in which the host was suspended.
-	Elapsed func() time.Duration
-	// Now returns the time of day, which may jump. Nil: time.Now.
-	Now func() time.Time
-	// Disk is told the writes; nil: they are made.
-	Disk Disk
-}
-
-// Disk is the disk of a node.
-type Disk = disk.Disk
-
 // LogStore is where the entries of the log are.
 type LogStore = disk.Kind
+
+// Host is what a node uses of its host, so that tests can inject faults.
+type Host = disk.Host
 
 // The stores of the log.
 const (
@@ -83,12 +72,7 @@ func (c Config) withDefaults() Config {
 	if c.Limits == (quota.Limits{}) {
 		c.Limits = quota.DefaultLimits()
 	}
-	if c.Host.Elapsed == nil {
-		c.Host.Elapsed = transport.NewClock()
-	}
-	if c.Host.Now == nil {
-		c.Host.Now = time.Now
-	}
+	c.Host = c.Host.WithClock(transport.NewClock())
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}

@@ -99,9 +99,7 @@ func (l *leadership) confirmTogether(ctx context.Context, callers []struct{}) ([
 func (l *leadership) round(ctx context.Context) error {
 	contacts := l.node.contacts
 	round := contacts.NextRound()
-	// It makes raft send the messages. Its result is not awaited: raft gives none while it
-	// waits for the disk, and never if it ends then.
-	l.inst.raft.VerifyLeader()
+	l.inst.raft.VerifyLeader() // raft sends them; its result is not awaited: it may never give one
 	ctx, cancel := context.WithTimeout(ctx, l.inst.timers.Lease)
 	defer cancel()
 	for {

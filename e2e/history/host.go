@@ -92,7 +92,7 @@ func (h *host) Wait() {
 	}
 	h.mu.Unlock()
 	if wait > 0 {
-		time.Sleep(wait)
+		<-time.After(wait)
 	}
 }
 

@@ -1,7 +1,7 @@
 package logstore
 
-// Disk is told each write of a log before the operating system is, so that a test can
-// make it fail as that of a full or broken disk does.
+// Disk is called before each write of a log, so that a test can make it fail as that of a
+// full or broken disk does.
 type Disk interface {
 	// Write returns how many of size bytes are to be written, and with fewer the error.
 	Write(size int) (int, error)

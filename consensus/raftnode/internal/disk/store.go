@@ -38,14 +38,6 @@ type Store struct {
 	disk      Disk // nil: that of the host
 }
 
-// Disk is told each write of a directory before it is made, so that a test can make it
-// slow, or fail.
-type Disk interface {
-	// Wait returns when the next write may begin. It is called without a lock.
-	Wait()
-	logstore.Disk
-}
-
 // Open opens dir, and creates it if missing. kind is that of its log, which is
 // converted if it is another; empty: it stays as it is, and WAL in a new directory.
 // A nil disk is that of the host. Errors contain the path and the remedy.
