@@ -45,7 +45,7 @@ func TestAReadThatWaitsForALeaderWhoseDiskIsSlowEndsWithIt(t *testing.T) {
 			disk.hold <- time.Minute
 			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 			defer cancel()
-			go m.Node.Propose(ctx, consensustest.Key{Owner: m.ID, Name: "web"}.Set("x")) //nolint:errcheck // it ends with ctx
+			go m.Node.Propose(ctx, consensustest.Key{Owner: m.ID, Name: "web"}.Set("x"))
 			<-disk.waiting
 			began := time.Now()
 			_, _, err := m.Node.Read(ctx, consensus.ConsistentRead)
