@@ -31,6 +31,7 @@ type decoder struct {
 	r       *bufio.Reader
 	sum     hash.Hash
 	records uint64
+	buffer  bytes.Buffer // of the last record
 }
 
 func (d *decoder) decode(add func(*catalogpb.Record) error) (index uint64, err error) {
@@ -73,13 +74,16 @@ func (d *decoder) checkTrailer(trailer *catalogpb.Trailer) error {
 	return nil
 }
 
-// next reads one record and returns it with its encoding, which the sum covers.
+// next reads one record and returns it with its encoding, which the sum covers, and
+// which is valid until the following call.
 func (d *decoder) next() (*catalogpb.Record, []byte, error) {
 	size, err := d.size()
 	if err != nil {
 		return nil, nil, err
 	}
-	raw := bytes.NewBuffer(binary.AppendUvarint(nil, size))
+	raw := &d.buffer
+	raw.Reset()
+	raw.Write(binary.AppendUvarint(raw.AvailableBuffer(), size))
 	header := raw.Len()
 	// CopyN grows the buffer as it reads: the size may be forged.
 	if _, err := io.CopyN(raw, d.r, int64(size)); err != nil {
