@@ -98,7 +98,7 @@ func New(cfg Config) *Port {
 	}
 	p := &Port{
 		cfg:      cfg,
-		trust:    trust{certifier: cfg.Certifier, cas: cfg.CAs, calls: cfg.Gateways, replicates: cfg.Replicates, now: cfg.Now},
+		trust:    trust{certifier: cfg.Certifier, cas: cfg.CAs, calls: cfg.Gateways, replicates: cfg.Replicates, now: cfg.Now, clocks: newClocks()},
 		log:      cfg.Log,
 		sessions: newSessions(),
 		budgets:  limit.NewBudgets(cfg.Known),

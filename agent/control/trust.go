@@ -22,6 +22,7 @@ type trust struct {
 	calls      func(catalog.GatewayID) bool // whether it may call
 	replicates func(catalog.GatewayID) bool // whether it may use raft, and be called
 	now        func() time.Time
+	clocks     *clocks
 }
 
 // errNotEnrolled reports that a datacenter is a member, but not this gateway of it.
@@ -49,8 +50,10 @@ func (t trust) prove(state tls.ConnectionState, replicates bool) (proof, error) 
 	})
 	peer, err := identity.VerifyMember(p.chain, p.federation, cas, p.at)
 	if err != nil {
+		t.observeDates(p.chain, p.federation, err)
 		return p, err
 	}
+	t.clocks.agrees(peer.ID())
 	if !t.known(peer, replicates) {
 		return p, fmt.Errorf("verify %s: %w", peer, errNotEnrolled)
 	}

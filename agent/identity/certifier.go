@@ -40,6 +40,9 @@ func NewCertifier(ca *CA, gateway string, now func() time.Time) *Certifier {
 	return &Certifier{ca: ca, datacenter: ca.Datacenter(), gateway: gateway, now: now}
 }
 
+// Now returns the time at which certificates are issued and verified.
+func (c *Certifier) Now() time.Time { return c.now() }
+
 // Use sets the CA that signs the certificates, and the chain that proves that it follows
 // former ones (see Chain). It applies to certificates from the next handshake on.
 func (c *Certifier) Use(ca *CA, chain [][]byte) {

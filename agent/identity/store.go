@@ -28,6 +28,16 @@ const (
 type Store struct {
 	dir  string
 	root *os.Root // no symbolic link in the directory leads out of it
+	// Clock returns the time at which certificates are issued and verified; nil: time.Now.
+	Clock func() time.Time
+}
+
+// Now returns the time of the clock.
+func (s *Store) Now() time.Time {
+	if s.Clock == nil {
+		return time.Now()
+	}
+	return s.Clock()
 }
 
 // Open opens the data directory and creates it if it does not exist. The directory

@@ -159,6 +159,36 @@ func explain(err error, leaf *x509.Certificate, now time.Time) error {
 	if !ok || invalid.Reason != x509.Expired {
 		return err
 	}
-	return fmt.Errorf("the certificate is valid from %s to %s and this host's clock is at %s; compare the clocks of both hosts: %w",
-		leaf.NotBefore.UTC().Format(time.RFC3339), leaf.NotAfter.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339), err)
+	return &DatesError{NotBefore: leaf.NotBefore, NotAfter: leaf.NotAfter, Now: now, cause: err}
+}
+
+// DatesError is why a certificate is refused that is valid at another time.
+type DatesError struct {
+	NotBefore, NotAfter time.Time
+	Now                 time.Time // of this host
+	cause               error
+}
+
+func (e *DatesError) Error() string {
+	return fmt.Sprintf("the certificate is valid from %s to %s and this host's clock is at %s; compare the clocks of both hosts: %v",
+		e.NotBefore.UTC().Format(time.RFC3339), e.NotAfter.UTC().Format(time.RFC3339), e.Now.UTC().Format(time.RFC3339), e.cause)
+}
+
+// Unwrap returns what crypto/x509 reported.
+func (e *DatesError) Unwrap() error { return e.cause }
+
+// IssuedFor returns the gateway that a certificate identifies which a trusted CA has
+// signed, whatever its dates are. It proves that the CA issued it, and nothing else.
+func IssuedFor(leaf *x509.Certificate, federation string, cas CAs) (Peer, error) {
+	claimed, of, err := peerOf(leaf)
+	if err != nil {
+		return Peer{}, err
+	}
+	for _, der := range cas(claimed.Datacenter) {
+		ca, err := ParseCA(der)
+		if err == nil && of == federation && leaf.CheckSignatureFrom(ca) == nil {
+			return claimed, nil
+		}
+	}
+	return Peer{}, fmt.Errorf("verify %s: no trusted CA has issued the certificate", claimed)
 }

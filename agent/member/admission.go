@@ -74,7 +74,7 @@ func (a *Admission) Init(ctx context.Context, options InitOptions, request JoinR
 	if err := request.CheckOverlay(overlay); err != nil {
 		return err
 	}
-	ca, err := a.Store.CA(a.File.Datacenter, time.Now())
+	ca, err := a.Store.CA(a.File.Datacenter, a.Store.Now())
 	if err != nil {
 		return err
 	}
@@ -132,7 +132,7 @@ func (a *Admission) Join(ctx context.Context, text string, request JoinRequest, 
 	if err != nil {
 		return err
 	}
-	ca, err := a.Store.CA(a.File.Datacenter, time.Now())
+	ca, err := a.Store.CA(a.File.Datacenter, a.Store.Now())
 	if err != nil {
 		return err
 	}
@@ -243,11 +243,11 @@ func (a *Admission) Open() (*Member, error) {
 }
 
 func (a *Admission) openMember(federationID string, overlay func() netip.Prefix) (*Member, error) {
-	ca, err := a.Store.CA(a.File.Datacenter, time.Now())
+	ca, err := a.Store.CA(a.File.Datacenter, a.Store.Now())
 	if err != nil {
 		return nil, err
 	}
-	certifier := identity.NewCertifier(ca, a.File.Gateway, nil)
+	certifier := identity.NewCertifier(ca, a.File.Gateway, a.Store.Now)
 	certifier.SetFederation(federationID)
 	return open(memberConfig{
 		file: a.File, federationID: federationID, dir: a.Store.RaftDir(), certifier: certifier,

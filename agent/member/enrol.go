@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/meshway/meshway/agent/control"
 	"github.com/meshway/meshway/agent/control/controlpb"
@@ -23,7 +22,7 @@ var ErrFormerName = errors.New("the datacenter had another name")
 
 // Authority returns the CA of this datacenter as PEM; the first call creates it.
 func (a *Admission) Authority() (certificate []byte, key identity.CAKey, err error) {
-	ca, err := a.Store.CA(a.File.Datacenter, time.Now())
+	ca, err := a.Store.CA(a.File.Datacenter, a.Store.Now())
 	if err != nil {
 		return nil, nil, err
 	}

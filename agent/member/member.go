@@ -71,6 +71,7 @@ func open(cfg memberConfig) (*Member, error) {
 		Known:      (&knownAddresses{view: m.View}).contains,
 		Addresses:  m.addresses,
 		Sentinels:  Sentinels(),
+		Now:        cfg.certifier.Now,
 		Log:        cfg.log,
 	})
 	node, err := raftnode.Open(raftnode.Config{
@@ -201,6 +202,12 @@ func (m *Member) Read(ctx context.Context, mode consensus.ReadMode) (*replica.Vi
 
 // CAValidity returns the validity period of the CA of this datacenter.
 func (m *Member) CAValidity() (begin, end time.Time) { return m.certifier.CA().Validity() }
+
+// Now returns the time by the clock of this host.
+func (m *Member) Now() time.Time { return m.certifier.Now() }
+
+// ClockDifferences returns the gateways whose certificates were refused because of their dates.
+func (m *Member) ClockDifferences() []control.ClockDifference { return m.port.ClockDifferences() }
 
 // CertificateEnd returns when the certificate of this gateway expires; zero if
 // it has none.

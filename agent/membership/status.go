@@ -111,7 +111,12 @@ func (r *running) leadership(self catalog.GatewayID, s consensus.Status, started
 	if s.LastContact >= 0 {
 		since = now.Add(-s.LastContact)
 	}
-	return noleader.Leadership{Self: self, Now: now, Status: s, Passed: noleader.Latest(passed...), Expires: end, Since: since}
+	lasting := now.Sub(since)
+	now = r.member.Now()
+	return noleader.Leadership{
+		Self: self, Now: now, Status: s, Passed: noleader.Latest(passed...), Expires: end, Since: now.Add(-lasting),
+		Differ: r.member.ClockDifferences(), Others: len(r.member.View().Gateways()) - 1,
+	}
 }
 
 func refusedProblems(s consensus.Status, now time.Time) []plan.Problem {

@@ -1,12 +1,14 @@
 package sim
 
 import (
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 
 	"github.com/meshway/meshway/agent/config"
+	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/consensus/consensustest"
 )
 
@@ -66,4 +68,62 @@ func awaitResetClock(t *testing.T, g *gateway) {
 	})
 	assert.Equal(t, set, remedies["clock-wrong"])
 	assert.Equal(t, set, remedies["no-leader"])
+}
+
+// TestOneWrongClockBesideRightOnesIsNamedByAll restarts a member with a clock that is a year
+// ahead or behind, in a federation of right ones.
+func TestOneWrongClockBesideRightOnesIsNamedByAll(t *testing.T) {
+	const year = 365 * 24 * time.Hour
+	for name, ahead := range map[string]time.Duration{"ahead": year, "behind": -year} {
+		t.Run(name, func(t *testing.T) {
+			simulate(t, func(t *testing.T, sim *simulation) {
+				time.Sleep(2 * year)
+				east, west, north := sim.datacenter("east", 1), sim.datacenter("west", 2), sim.datacenter("north", 3)
+				federate(t, east, west, north)
+				all, subject := []*gateway{east, west, north}, "gateway "+string(west.cfg.GatewayID())
+				west.stop()
+				west.clock = func() time.Time { return time.Now().Add(ahead) }
+				west.start()
+				// A follower does not connect to another one, so that it does not know.
+				await(t, "a right host and west name the clock of west", func() bool {
+					return namesClock(west, subject) && (namesClock(east, subject) || namesClock(north, subject))
+				})
+				time.Sleep(2 * time.Hour) // by then, a lost quorum would be a possible cause
+				for _, g := range all {
+					requireOneClock(t, g, subject)
+				}
+				assert.True(t, namesClock(west, subject), "west names itself")
+				assert.True(t, namesClock(east, subject) || namesClock(north, subject), "the leader names west")
+				assert.NotEmpty(t, east.agent.Status().Catalog.Leader)
+				west.stop()
+				west.clock = nil
+				west.start()
+				for _, g := range all {
+					await(t, g.name()+" is in the federation as before", func() bool {
+						s := g.agent.Status()
+						return g.reachable() == 3 && s.Catalog.Leader != "" && !slices.Contains(problemCodes(s), "clock-wrong")
+					})
+				}
+			})
+		})
+	}
+}
+
+func namesClock(g *gateway, subject string) bool {
+	return slices.ContainsFunc(g.agent.Status().Problems, func(p plan.Problem) bool { return p.Code == "clock-wrong" && p.Subject == subject })
+}
+
+// requireOneClock requires that a gateway names the clock of one host only, with the remedy,
+// and gives nothing up.
+func requireOneClock(t *testing.T, g *gateway, subject string) {
+	t.Helper()
+	for _, p := range g.agent.Status().Problems {
+		for _, word := range []string{"recover ", "leave", "remove"} {
+			assert.NotContains(t, p.Remedy, word, "%s: %s", g.name(), p.Message)
+		}
+		if p.Code == "clock-wrong" {
+			assert.Equal(t, subject, p.Subject, g.name())
+			assert.Contains(t, p.Remedy, "set the clock of ", g.name())
+		}
+	}
 }

@@ -42,6 +42,7 @@ type gateway struct {
 	kernel   *routestest.Kernel
 	filter   *routestest.Filter
 	key      tunnel.PublicKey
+	clock    func() time.Time       // nil: time.Now
 	token    func() (string, error) // reads the configured token; nil: none is configured
 	siblings *secret                // nil: the datacenter has no other gateways
 	agent    *membership.Agent
@@ -78,6 +79,7 @@ func (g *gateway) start() {
 	key, err := store.WireGuardKey()
 	require.NoError(t, err)
 	require.Equal(t, g.key, key.Public(), "a host keeps its key")
+	store.Clock = g.clock
 	log := logger(g.name())
 	var siblings membership.Siblings
 	if g.siblings != nil {

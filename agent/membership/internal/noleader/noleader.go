@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/meshway/meshway/agent/control"
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
@@ -30,6 +31,8 @@ type Leadership struct {
 	Expires time.Time // of the CA of this datacenter; zero: not known
 	Since   time.Time // of the last message of the leader, or of the start of the agent
 	Lost    bool      // an operator removes a datacenter that is permanently lost
+	Differ  []control.ClockDifference
+	Others  int // gateways of the federation beside this one
 }
 
 // Moment is a time that has passed.
@@ -51,6 +54,8 @@ func (l Leadership) Problems() []plan.Problem {
 	clock, wrong := l.clock()
 	if wrong {
 		out = append(out, clock)
+	} else {
+		out = append(out, l.otherClocks()...)
 	}
 	if l.Status.Leader != "" {
 		return out
@@ -65,6 +70,8 @@ func (l Leadership) Problems() []plan.Problem {
 	switch {
 	case wrong:
 		p.Remedy = clock.Remedy
+	case len(l.Differ) > 0:
+		p.Remedy = l.otherClocks()[0].Remedy
 	case len(unreachable) == 0:
 		p.Remedy = "if this lasts for more than a minute, check on the voters (meshctl raft list-peers) that meshd runs, that TCP to their control ports passes, and that their clocks are right"
 	case quorum:
@@ -74,7 +81,7 @@ func (l Leadership) Problems() []plan.Problem {
 		p.Message = fmt.Sprintf("the catalog has no leader, because this gateway cannot reach its voters %s: nothing can be written; traffic is not affected", strings.Join(ids(unreachable), ", "))
 		p.Remedy = "start meshd on them, and restore the network between them and this gateway, until most voters (meshctl raft list-peers) are reached"
 	}
-	if !wrong && (l.Lost || l.Now.Sub(l.Since) >= lostAfter) {
+	if !wrong && len(l.Differ) == 0 && (l.Lost || l.Now.Sub(l.Since) >= lostAfter) {
 		p.Remedy += "; only if the disks of most voters are lost, so that they cannot be started again, see meshctl raft recover --help, in Kubernetes with the --context of this cluster"
 	}
 	return append(out, p)
@@ -102,9 +109,42 @@ func (l Leadership) clock() (plan.Problem, bool) {
 		p.Remedy = "check the clock of this host first (timedatectl status shows it); " +
 			"if it is right, let the datacenter leave and join it again (meshctl leave, meshctl join), one datacenter at a time"
 		return p, true
+	case l.differsFromMost():
+		d := l.Differ[0]
+		p.Message = fmt.Sprintf("the clock of gateway %s shows %s, and differs from those of %d of the %d other gateways (the certificate of %s is valid from %s to %s): %s",
+			l.Self, text(l.Now), len(l.Differ), l.Others, d.Gateway, text(d.NotBefore), text(d.NotAfter), consequence)
+		return p, true
 	}
 	return plan.Problem{}, false
 }
+
+// differsFromMost reports whether most of several other gateways have another time.
+func (l Leadership) differsFromMost() bool { return len(l.Differ) > 1 && 2*len(l.Differ) > l.Others }
+
+// otherClocks returns a problem for each gateway whose clock differs, if that of this host
+// is not certainly wrong. Of two gateways, either one may be wrong.
+func (l Leadership) otherClocks() []plan.Problem {
+	var out []plan.Problem
+	for _, d := range l.Differ {
+		p := plan.Problem{
+			Code:     "clock-wrong",
+			Severity: plan.Warning,
+			Subject:  "gateway " + string(d.Gateway),
+			Message: fmt.Sprintf("the clock of gateway %s is wrong: its certificate is valid from %s to %s, and this host's clock shows %s, as others do: the gateways refuse each other's certificates",
+				d.Gateway, text(d.NotBefore), text(d.NotAfter), text(l.Now)),
+			Remedy: fmt.Sprintf("set the clock of gateway %s (timedatectl status shows it); the rest recovers by itself", d.Gateway),
+		}
+		if l.Others < 2 {
+			p.Message = fmt.Sprintf("the clocks of gateways %s and %s differ: the certificate of %s is valid from %s to %s, and this host's clock shows %s: the gateways refuse each other's certificates",
+				l.Self, d.Gateway, d.Gateway, text(d.NotBefore), text(d.NotAfter), text(l.Now))
+			p.Remedy = "compare the clocks of both hosts (timedatectl status shows them), and set the wrong one; the rest recovers by itself"
+		}
+		out = append(out, p)
+	}
+	return out
+}
+
+func text(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 // unreachable returns the voters that this gateway does not reach, and whether those
 // that it reaches, with itself, are a quorum.
