@@ -107,7 +107,7 @@ func TestImportDirections(t *testing.T) {
 				"consensus", "consensus/catalog", "consensus/catalog/catalogpb", "consensus/catalog/replica", "consensus/catalog/succession", "tunnel",
 			}, // raft and RPC are inside agent/member
 			"agent/membership/internal/noaddress": {"agent/config", "agent/plan", "consensus/catalog"},
-			"agent/membership/internal/noleader":  {"agent/plan", "consensus", "consensus/catalog"},
+			"agent/membership/internal/noleader":  {"agent/control", "agent/plan", "consensus", "consensus/catalog"},
 			"agent/rpc":                           {"consensus/catalog", "consensus/catalog/catalogpb"},
 			"agent/trust":                         {"agent/identity", "agent/notify", "agent/plan", "consensus/catalog", "consensus/catalog/catalogpb", "consensus/catalog/replica", "consensus/catalog/succession"},
 			// The calls of meshctl and those of other gateways are apart: neither
