@@ -69,4 +69,5 @@
 //   - Standby: a route to the siblings that applies while a prefix has no other route, because the devices of the lanes are gone.
 //   - Succession: the replacement of a CA of a datacenter by one that the former CA has signed.
 //   - Underlay: the network between the gateways that carries the tunnels.
+//   - Witness: a datacenter that only votes: one host with a copy of the catalog, without prefixes.
 package agent

@@ -63,6 +63,8 @@ func pageCommands() map[string][2]string {
 		"meshctl --context west raft recover --dry-run":        {federation + "recover_root_test.go", `"--dry-run"`},
 		"meshctl --context west raft recover":                  {federation + "recover_root_test.go", `"raft", "recover"`},
 		"meshctl raft recover --peer east/gw1 --peer west/gw1": {netns + "catalog_root_test.go", `"raft", "recover"`},
+		"meshctl token create --datacenter witness":            {netns + "witness_root_test.go", `"token", "create", "--datacenter", "witness"`},
+		"meshctl members":                                      {netns + "witness_root_test.go", `"members"`},
 		"meshctl leave":                                        {netns + "cleanup_root_test.go", `"leave", "--yes"`},
 		"meshd uninstall --purge":                              {netns + "cleanup_root_test.go", `"--purge"`},
 		"systemctl stop meshd":                                 unit,

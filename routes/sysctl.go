@@ -54,6 +54,10 @@ func SourceMarkSysctls(devices []string) []Sysctl {
 	return settings
 }
 
+// LooseSysctls returns the settings of a host with the given lanes that forwards
+// nothing, sorted by key.
+func LooseSysctls(devices []string) []Sysctl { return withLooseRPFilter(nil, devices) }
+
 func withLooseRPFilter(settings []Sysctl, devices []string) []Sysctl {
 	for _, device := range devices {
 		settings = append(settings, Sysctl{Key: "net/ipv4/conf/" + device + "/rp_filter", Value: "2"})

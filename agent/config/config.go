@@ -12,6 +12,7 @@ type Config struct {
 	Datacenter catalog.DatacenterName
 	Gateway    string // name of this gateway; default: first label of the host name
 	DataDir    string
+	Witness    bool             // it only votes, and carries no traffic
 	Prefixes   []catalog.Prefix // sorted by CIDR
 	Kubernetes Kubernetes
 	Control    Control

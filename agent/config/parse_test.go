@@ -79,6 +79,7 @@ func TestEveryKeySetsItsField(t *testing.T) {
 datacenter: west
 gateway: gw7
 dataDir: /data/
+witness: false
 prefixes:
   nodes: [192.0.2.0/24, "2001:db8::/64"]
   pods:

@@ -6,6 +6,7 @@ type rawConfig struct {
 	Datacenter *text         `yaml:"datacenter"`
 	Gateway    *text         `yaml:"gateway"`
 	DataDir    *text         `yaml:"dataDir"`
+	Witness    *toggle       `yaml:"witness"`
 	Prefixes   rawPrefixes   `yaml:"prefixes"`
 	Kubernetes rawKubernetes `yaml:"kubernetes"`
 	Control    rawControl    `yaml:"control"`

@@ -36,6 +36,7 @@ func (v validator) config(raw rawConfig) Config {
 		Gateway:    v.gateway(raw.Gateway, kubernetes, dataDir),
 		Kubernetes: kubernetes,
 		DataDir:    dataDir,
+		Witness:    raw.Witness.on(),
 		Prefixes:   v.prefixes(raw.Prefixes),
 		Control: Control{
 			Listen:    v.listen("control.listen", raw.Control.Listen.or("[::]:7443")),
@@ -60,7 +61,11 @@ func (v validator) config(raw rawConfig) Config {
 	if file := raw.Join.TokenFile.or(""); file.value != "" {
 		c.Join.TokenFile = v.path("join.tokenFile", file)
 	}
-	c.Services = v.services(raw.Services, c)
+	if c.Witness {
+		v.witness(raw)
+	} else {
+		c.Services = v.services(raw.Services, c)
+	}
 	if len(v.faults.list) == 0 { // the rest would repeat them
 		v.registrable(raw, c)
 		v.distinctPorts(raw, c)

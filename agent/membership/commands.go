@@ -161,6 +161,7 @@ func (a *Agent) joinRequest(ctx context.Context) (member.JoinRequest, error) {
 		PublicKey:    catalog.Key(a.cfg.Key.Public()),
 		Version:      build.Current().Version,
 		FeatureLevel: catalog.Level,
+		Witness:      file.Witness,
 	}
 	gateway.Endpoints, gateway.Controls = plan.Advertisement(file, site, host)
 	if len(gateway.Endpoints) == 0 || len(gateway.Controls) == 0 {

@@ -265,6 +265,9 @@ func keptRemedy(dc catalog.DatacenterName, ranges []localRange) string {
 // accepted returns the parts of the prefixes that the configuration takes from
 // a datacenter.
 func accepted(cfg config.Config, dc catalog.DatacenterName, prefixes []catalog.Prefix) []catalog.Prefix {
+	if cfg.Witness {
+		return nil // it carries no traffic
+	}
 	ranges, narrowed := cfg.Routing.Accept[dc]
 	if !narrowed {
 		return prefixes

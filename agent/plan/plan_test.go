@@ -51,6 +51,7 @@ func TestPlanMatchesGoldens(t *testing.T) {
 			return in
 		},
 		"bad-records":  badRecords,
+		"witness":      witness,
 		"two-gateways": sharing,
 		"sibling-takes-over": func() plan.Inputs {
 			in := sharing()

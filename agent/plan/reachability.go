@@ -52,6 +52,11 @@ type GatewayReachability struct {
 	Draining bool // takes no new traffic; Session.Up is false then although the tunnel works
 }
 
+// Witness reports whether the datacenter only votes.
+func (dc DatacenterReachability) Witness() bool {
+	return len(dc.Gateways) > 0 && !slices.ContainsFunc(dc.Gateways, func(g GatewayReachability) bool { return !g.Witness })
+}
+
 // LastReachable returns when the datacenter was last known to be reachable: when
 // the last packet of any of its gateways arrived, or a session with one changed.
 func (dc DatacenterReachability) LastReachable() time.Time {

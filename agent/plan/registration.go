@@ -24,5 +24,8 @@ func registration(in Inputs, topo topology) Registration {
 	r.Gateway.Endpoints, r.Gateway.Controls = Advertisement(in.Config, in.Site, in.Host)
 	r.Gateway.PublicKey, r.Gateway.Version, r.Gateway.FeatureLevel = catalog.Key(in.PublicKey), in.Version, catalog.Level
 	r.Gateway.Draining = in.Drain != Active
+	// The leader refuses the mark while a gateway does not support it.
+	supported := max(in.Catalog.Settings.FeatureLevel, catalog.LevelsOf(in.Catalog.Gateways).Common) >= catalog.LevelWitness
+	r.Gateway.Witness = in.Config.Witness && supported
 	return r
 }

@@ -52,7 +52,10 @@ func routing(in Inputs, topo topology) routes.Config {
 // back over another device.
 func sysctls(in Inputs, topo topology, lanes []string) []routes.Sysctl {
 	loose := slices.Concat(lanes, nodeDevices(in, topo), in.Host.strict(trustedIngressDevices(in, topo)))
-	settings := routes.ForwardingSysctls(loose)
+	settings := routes.LooseSysctls(loose)
+	if !in.Config.Witness {
+		settings = routes.ForwardingSysctls(loose)
+	}
 	if routesPeers(in, topo) {
 		settings = append(settings, routes.SourceMarkSysctls(in.Host.Underlay)...)
 	}

@@ -11,7 +11,7 @@ import (
 
 // Desired is what the catalog should contain about one gateway.
 type Desired struct {
-	Gateway      catalog.Gateway // endpoints, controls, version, feature level, public key, draining
+	Gateway      catalog.Gateway // endpoints, controls, version, feature level, public key, draining, witness
 	Prefixes     []catalog.Prefix
 	Services     []catalog.Service
 	Writing      map[catalog.ServiceKey]bool // that callers write, so that they are not missing
@@ -44,13 +44,16 @@ func (d Desired) Missing(v *replica.View, unsigned Unsigned) []*catalogpb.Comman
 	if dc, ok := v.Datacenter(d.Gateway.Datacenter); ok && (unsigned.Datacenter || !slices.Equal(dc.Prefixes, d.Prefixes)) {
 		dc.Prefixes = d.Prefixes
 		commands = append(commands, catalog.NewUpdateDatacenter(dc))
+		if d.Gateway.Witness { // it has none first
+			slices.Reverse(commands)
+		}
 	}
 	commands = append(commands, d.missingServices(v)...)
 	return append(commands, d.missingObservations(v)...)
 }
 
 func sameGateway(a, b catalog.Gateway) bool {
-	return a.PublicKey == b.PublicKey && a.Version == b.Version && a.FeatureLevel == b.FeatureLevel && a.Draining == b.Draining &&
+	return a.PublicKey == b.PublicKey && a.Version == b.Version && a.FeatureLevel == b.FeatureLevel && a.Draining == b.Draining && a.Witness == b.Witness &&
 		slices.Equal(a.Endpoints, b.Endpoints) && slices.Equal(a.Controls, b.Controls)
 }
 

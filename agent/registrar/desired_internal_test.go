@@ -63,6 +63,23 @@ func TestOnlyWhatTheCatalogLacksIsWritten(t *testing.T) {
 	}
 }
 
+// The leader refuses prefixes of a witness.
+func TestPrefixesAreRemovedBeforeAGatewayIsAWitnessAndAddedAfterIt(t *testing.T) {
+	state, gateway := seeded(t)
+	first := func(d Desired) string {
+		commands := d.Missing(state.View(), Unsigned{})
+		require.Len(t, commands, 2)
+		if commands[0].GetUpdateDatacenter() != nil {
+			return "prefixes"
+		}
+		return "gateway"
+	}
+	gateway.Witness = true
+	assert.Equal(t, "prefixes", first(Desired{Gateway: gateway}))
+	gateway.Witness, gateway.Version = false, "next"
+	assert.Equal(t, "gateway", first(Desired{Gateway: gateway}))
+}
+
 func TestRecordsThatAreNotSignedAreWritten(t *testing.T) {
 	state, gateway := seeded(t)
 	dc, _ := state.View().Datacenter("east")

@@ -17,6 +17,7 @@ const (
 	metricLastPass      = "meshway_last_pass_timestamp_seconds"
 	metricCertificate   = "meshway_certificate_expiry_timestamp_seconds"
 	metricReachable     = "meshway_datacenter_reachable"
+	metricWitness       = "meshway_datacenter_witness"
 	metricServices      = "meshway_datacenter_services"
 	metricPeerUp        = "meshway_peer_up"
 	metricPeerRTT       = "meshway_peer_rtt_seconds"
@@ -88,6 +89,7 @@ func definitions() []definition {
 		{metricLastPass, gauge, "When the agent made its last pass, Unix time.", nil},
 		{metricCertificate, gauge, "When this gateway's certificate expires, Unix time.", nil},
 		{metricReachable, gauge, "1 while a tunnel to the other datacenter works.", dc},
+		{metricWitness, gauge, "1 for a datacenter that only votes in the catalog.", dc},
 		{metricServices, gauge, "Registered service instances.", dc},
 		{metricPeerUp, gauge, "1 while the tunnel to the gateway works.", peer},
 		{metricPeerRTT, gauge, "Round trip through the tunnel.", peer},
@@ -208,6 +210,7 @@ func render(s Snapshot, out emit) {
 // renderDatacenter leaves out reachability for the own datacenter: there is no tunnel to it.
 func renderDatacenter(dc Datacenter, out emit) {
 	out(metricServices, float64(dc.Services), dc.Name)
+	out(metricWitness, boolean(dc.Witness), dc.Name)
 	if dc.Self {
 		return
 	}

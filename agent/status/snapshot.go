@@ -59,6 +59,7 @@ type Self struct {
 	StartedAt   time.Time    `json:"startedAt"`
 	Certificate *Certificate `json:"certificate,omitempty"`
 	Draining    bool         `json:"draining,omitempty"` // by meshctl drain
+	Witness     bool         `json:"witness,omitempty"`  // by its configuration
 }
 
 // Certificate is this gateway's certificate.
@@ -114,6 +115,7 @@ type Datacenter struct {
 	Prefixes  []Prefix  `json:"prefixes"`
 	Gateways  []Gateway `json:"gateways"`
 	Reachable bool      `json:"reachable"`
+	Witness   bool      `json:"witness,omitempty"` // it only votes, and has no prefixes
 	JoinedAt  time.Time `json:"joinedAt"`
 	Services  int       `json:"services"`
 }

@@ -73,6 +73,7 @@ func (s Sources) self() Self {
 	self := Self{
 		Datacenter: string(id.Datacenter()), Gateway: id.Name(), ID: string(id),
 		StartedAt: s.StartedAt, Draining: s.Inputs.Drain != plan.Active,
+		Witness: s.Inputs.Config.Witness,
 	}
 	for _, g := range s.Inputs.Catalog.Gateways {
 		if g.ID() == s.Inputs.Self {
@@ -140,6 +141,7 @@ func (s Sources) datacenters() []Datacenter {
 			Prefixes:  []Prefix{},
 			Gateways:  []Gateway{},
 			Reachable: reach.Reachable,
+			Witness:   reach.Witness(),
 			JoinedAt:  reach.JoinedAt,
 			Services:  s.Services[reach.Name],
 		}

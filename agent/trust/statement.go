@@ -66,6 +66,9 @@ func gatewayStatement(federation string, g catalog.Gateway) []byte {
 	b.texts(g.Controls)
 	b.text(g.Version)
 	b.flag(g.Draining)
+	if g.Witness { // none in a federation that has builds without it
+		b.flag(true)
+	}
 	return b
 }
 

@@ -58,6 +58,15 @@ func healthy() status.Snapshot {
 	}
 }
 
+// withWitness is healthy with a witness instead of north, observed by the witness.
+func withWitness() status.Snapshot {
+	s := healthy()
+	north := &s.Datacenters[1]
+	north.Witness, north.Prefixes, north.Services = true, []status.Prefix{}, 0
+	s.Self.Witness, s.Self.Datacenter, s.Self.ID = true, "north", "north/gw1"
+	return s
+}
+
 func datacenter(name, pods string, g status.Gateway) status.Datacenter {
 	g.ID, g.Name, g.Version = name+"/gw1", "gw1", "v0.1.0"
 	g.Endpoints, g.Controls = []string{name + ".example:51820"}, []string{name + ".example:7443"}

@@ -57,6 +57,14 @@ func TestOutputMatchesTheGoldenFiles(t *testing.T) {
 	}
 }
 
+func TestMembersNameAWitness(t *testing.T) {
+	r := meshctl(t, &fakeMeshd{snapshot: withWitness()}, "members")
+	assert.Regexp(t, `(?m)^north .* \(witness\)$`, r.out)
+	assert.NotRegexp(t, `(?m)^west .* \(witness\)$`, r.out)
+	r = meshctl(t, &fakeMeshd{snapshot: withWitness()}, "members", "-o", "json")
+	assert.Contains(t, r.out, `"witness": true`)
+}
+
 func TestStatusMatchesTheGoldenFiles(t *testing.T) {
 	for name, test := range map[string]struct {
 		snapshot status.Snapshot
@@ -64,6 +72,7 @@ func TestStatusMatchesTheGoldenFiles(t *testing.T) {
 		code     int
 	}{
 		"status-healthy":    {healthy(), "table", fault.ExitOK},
+		"status-witness":    {withWitness(), "table", fault.ExitOK},
 		"status-node":       {onNode(), "table", fault.ExitOK},
 		"status-problems":   {withProblems(), "table", fault.ExitProblems},
 		"status-standalone": {standalone(), "table", fault.ExitOK},

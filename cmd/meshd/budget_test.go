@@ -28,7 +28,8 @@ const (
 // limit and the reason.
 func largePackages() map[string]int {
 	return map[string]int{
-		"agent/plan": 3650, // one function of its inputs; see agent/DESIGN.md
+		"agent/plan":        3670, // one function of its inputs; see agent/DESIGN.md
+		"consensus/catalog": 2520, // the fields of all records, with their conversion
 	}
 }
 
@@ -36,8 +37,8 @@ func largePackages() map[string]int {
 // their fields or methods.
 func largeDeclarations() map[string]int {
 	return map[string]int{
-		"config.Config":    16, // the top level of the configuration file, one key each
-		"config.rawConfig": 16,
+		"config.Config":    17, // the top level of the configuration file, one key each
+		"config.rawConfig": 17,
 	}
 }
 

@@ -18,7 +18,7 @@ type JoinRequest struct {
 // NewInit creates a federation of one datacenter with one gateway, which must be
 // the author.
 func NewInit(f Federation, dc Datacenter, g Gateway) *catalogpb.Command {
-	return &catalogpb.Command{Version: levelFirst, Body: &catalogpb.Command_Init{Init: &catalogpb.Init{
+	return &catalogpb.Command{Version: g.needs(levelFirst), Body: &catalogpb.Command_Init{Init: &catalogpb.Init{
 		Federation: f.Proto(), Datacenter: dc.Proto(), Gateway: g.Proto(),
 	}}}
 }
@@ -40,7 +40,7 @@ func NewRevokeToken(id string) *catalogpb.Command {
 
 // NewJoin admits a datacenter. Its author is the member that received the request.
 func NewJoin(r JoinRequest) *catalogpb.Command {
-	return &catalogpb.Command{Version: levelFirst, Body: &catalogpb.Command_Join{Join: &catalogpb.Join{
+	return &catalogpb.Command{Version: r.Gateway.needs(levelFirst), Body: &catalogpb.Command_Join{Join: &catalogpb.Join{
 		TokenId: r.TokenID, SecretHash: r.SecretHash[:], FederationId: r.FederationID,
 		Datacenter: r.Datacenter.Proto(), Gateway: r.Gateway.Proto(),
 	}}}
@@ -75,15 +75,15 @@ func NewRequestRemoval(dc DatacenterName) *catalogpb.Command {
 // gateway of the datacenter, or the added gateway itself: the member that sets the
 // author has verified a certificate of the datacenter's CA.
 func NewAddGateway(g Gateway) *catalogpb.Command {
-	return &catalogpb.Command{Version: levelAddGateway, Body: &catalogpb.Command_AddGateway{
+	return &catalogpb.Command{Version: g.needs(levelAddGateway), Body: &catalogpb.Command_AddGateway{
 		AddGateway: &catalogpb.AddGateway{Gateway: g.Proto()},
 	}}
 }
 
 // NewUpdateGateway replaces the public key, endpoints, controls, version, feature
-// level, draining state and signature of the author. It ignores the other fields of g, except its name.
+// level, draining state, witness mark and signature of the author. It ignores the other fields of g, except its name.
 func NewUpdateGateway(g Gateway) *catalogpb.Command {
-	return &catalogpb.Command{Version: levelFirst, Body: &catalogpb.Command_UpdateGateway{
+	return &catalogpb.Command{Version: g.needs(levelFirst), Body: &catalogpb.Command_UpdateGateway{
 		UpdateGateway: &catalogpb.UpdateGateway{Gateway: g.Proto()},
 	}}
 }

@@ -82,8 +82,8 @@ func (g Gateway) Proto() *catalogpb.Gateway {
 		Datacenter: string(g.Datacenter), Name: g.Name, Index: g.Index,
 		PublicKey: bytes.Clone(g.PublicKey[:]), OverlayAddress: addrText(g.Overlay),
 		Endpoints: slices.Clone(g.Endpoints), Controls: slices.Clone(g.Controls),
-		Version: g.Version, Draining: g.Draining, FeatureLevel: g.FeatureLevel, ModifiedIndex: g.ModifiedIndex,
-		Signature: g.Signature.Proto(),
+		Version: g.Version, Draining: g.Draining, FeatureLevel: g.FeatureLevel, Witness: g.Witness,
+		ModifiedIndex: g.ModifiedIndex, Signature: g.Signature.Proto(),
 	}
 }
 
@@ -95,7 +95,7 @@ func GatewayFromProto(p *catalogpb.Gateway) (Gateway, error) {
 		PublicKey: read.bytes32("public_key", p.GetPublicKey()),
 		Overlay:   read.addr("overlay_address", p.GetOverlayAddress()),
 		Endpoints: slices.Clone(p.GetEndpoints()), Controls: slices.Clone(p.GetControls()),
-		Version: p.GetVersion(), Draining: p.GetDraining(), FeatureLevel: p.GetFeatureLevel(),
+		Version: p.GetVersion(), Draining: p.GetDraining(), FeatureLevel: p.GetFeatureLevel(), Witness: p.GetWitness(),
 		ModifiedIndex: p.GetModifiedIndex(), Signature: signatureFromProto(p.GetSignature()),
 	}
 	return g, read.refusal.err()

@@ -34,7 +34,7 @@ func TestConversionsRoundTrip(t *testing.T) {
 	gateway := catalog.Gateway{
 		Datacenter: "west", Name: "gw0", Index: 1, PublicKey: catalog.Key{1}, Overlay: netip.MustParseAddr("fd12::1"),
 		Endpoints: []string{"192.0.2.1:51820"}, Controls: []string{"192.0.2.1:7777"}, Version: "v1", Draining: true,
-		ModifiedIndex: 9, Signature: signature,
+		Witness: true, ModifiedIndex: 9, Signature: signature,
 	}
 	for _, f := range []catalog.Federation{
 		{}, {ID: "id", Name: "demo", Overlay: netip.MustParsePrefix("fd12::/48"), CreatedAt: at, NextOrdinal: 3},

@@ -10,7 +10,7 @@ import "slices"
 // Fields that no rule of Apply reads do not raise it: a build without them drops them,
 // and the other members miss them when they get a record from that build. Signatures are
 // such fields, and the level of a gateway itself.
-const Level = 7
+const Level = 8
 
 // A command carries the level that defined its meaning, so that the leader refuses only
 // what an older member would apply differently.
@@ -34,6 +34,10 @@ const LevelLimits = 6
 // LevelRemoval is the level of RequestRemoval.
 const LevelRemoval = 7
 
+// LevelWitness is the level from which a gateway may be a witness: the leader refuses its
+// record before, and earlier builds neither store nor verify it.
+const LevelWitness = 8
+
 // LevelAllowed is the level from which the leader refuses prefixes that are not allowed.
 const LevelAllowed = levelAllow
 
@@ -45,6 +49,14 @@ const levelOldest = 2
 
 // Level returns the feature level of the program of g, not below levelOldest.
 func (g Gateway) Level() uint32 { return max(g.FeatureLevel, levelOldest) }
+
+// needs returns the level of a command with the record g, which without g is level.
+func (g Gateway) needs(level uint32) uint32 {
+	if g.Witness {
+		return max(level, LevelWitness)
+	}
+	return level
+}
 
 // Levels are the feature levels of the gateways of a federation.
 type Levels struct {

@@ -55,6 +55,7 @@ const (
 	CodePublicKeyTaken    = "public-key-taken"
 	CodeEndpointInvalid   = "endpoint-invalid"
 	CodeVersionInvalid    = "version-invalid"
+	CodeWitness           = "witness-prefixes" // Judge only: a witness has none
 	CodeServiceInvalid    = "service-invalid"
 	CodeAddressInvalid    = "address-invalid"
 	CodeAddressForeign    = "address-foreign" // outside the datacenter's prefixes

@@ -128,6 +128,7 @@ type Gateway struct {
 	Version       string     // of meshd
 	Draining      bool       // other gateways of its datacenter should be used instead
 	FeatureLevel  uint32     // of meshd; see Level
+	Witness       bool       // it only votes, and its datacenter has no prefixes; see LevelWitness
 	ModifiedIndex uint64
 	Signature     Signature // by the gateway itself
 }

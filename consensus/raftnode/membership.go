@@ -18,7 +18,7 @@ import (
 const maxTrailing = 1000
 
 // moveInterval is the number of election timeouts between two attempts of a leader to
-// transfer leadership to one that reaches more members.
+// transfer leadership to a better one.
 const moveInterval = 10
 
 // members judges all members as of now. They are sorted by id.
@@ -29,7 +29,7 @@ func (l *leadership) members() []quorum.Member {
 	for _, s := range l.inst.servers() {
 		m := quorum.Member{ID: catalog.GatewayID(s.ID), Voter: s.Suffrage == raft.Voter, LastIndex: last}
 		gateway, ok := view.Gateway(m.ID)
-		m.InCatalog, m.Datacenter, m.Families = ok, gateway.Datacenter, quorum.FamiliesOf(gateway)
+		m.InCatalog, m.Datacenter, m.Families, m.Witness = ok, gateway.Datacenter, quorum.FamiliesOf(gateway), gateway.Witness
 		m.Abstains = l.abstains(m.ID, now)
 		if m.ID == l.node.cfg.ID {
 			m.Leader, m.Healthy = true, true
@@ -101,7 +101,7 @@ func (l *leadership) reconcileMembership(ctx context.Context) {
 		}
 	case plan.Better != "" && !time.Now().Before(l.moves):
 		l.moves = time.Now().Add(moveInterval * timeout) // matters if the transfer fails
-		l.node.log.Info("this leader of the catalog has no address family in common with a gateway that another voter reaches", "gateway", plan.Better)
+		l.node.log.Info("another voter should lead: this one is a witness, or has no address family in common with a gateway that the other one reaches", "gateway", plan.Better)
 		if err := l.transferTo(plan.Better); err != nil {
 			l.node.log.Warn("failed to transfer the leadership of the catalog; will retry", "err", err)
 		}

@@ -101,7 +101,7 @@ func invalidPorts() []Invalid {
 		{Name: "several unknown keys, in nested lists", Source: "services:\n  - name: a\n    adddress: x\n    ports:\n      - numbr: 1\nfoo: 1\n", Want: []string{
 			`meshd.yaml:4:5: unknown key "services.adddress": did you mean "address"?`,
 			`meshd.yaml:6:9: unknown key "services.ports.numbr"; use one of name, protocol, port`,
-			`meshd.yaml:7:1: unknown key "foo"; use one of datacenter, gateway, dataDir, prefixes, kubernetes, control, wireguard, routing, liveness, raft, join, services, admin, metrics, catalog, log`,
+			`meshd.yaml:7:1: unknown key "foo"; use one of datacenter, gateway, dataDir, witness, prefixes, kubernetes, control, wireguard, routing, liveness, raft, join, services, admin, metrics, catalog, log`,
 		}},
 	}
 }

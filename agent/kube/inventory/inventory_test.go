@@ -110,6 +110,8 @@ func TestDrainedGatewayIsNotUsedUnlessAllAreDrained(t *testing.T) {
 }
 
 func TestConditionsReportWhatIsWrong(t *testing.T) {
+	votes := gateway("x", 0, true, 0)
+	votes.Witness = true
 	up := gateway("x", 0, true, time.Millisecond)
 	refused := plan.Problem{Code: "prefix-overlap", Subject: "datacenter west", Message: "prefix 10.2.0.0/16 is not used"}
 	for name, c := range map[string]struct {
@@ -119,6 +121,7 @@ func TestConditionsReportWhatIsWrong(t *testing.T) {
 	}{
 		"up":               {west: []plan.GatewayReachability{up}, want: "Reachable=True TunnelUp, Ready=True Routed"},
 		"down":             {west: []plan.GatewayReachability{gateway("x", 0, false, 0)}, want: "Reachable=False NoTunnel, Ready=False NotReachable"},
+		"a witness":        {west: []plan.GatewayReachability{votes}, want: "Reachable=True TunnelUp, Ready=True Witness"},
 		"without gateways": {want: "Reachable=False NoGateway, Ready=False NotReachable"},
 		"with a bad prefix": {
 			west: []plan.GatewayReachability{up}, problems: []plan.Problem{refused}, want: "Reachable=True TunnelUp, Ready=False PrefixRefused",

@@ -48,6 +48,9 @@ func merge(have Status, v View, dc plan.DatacenterReachability, generation int64
 		s.Gateways = append(s.Gateways, s.gateway(v, g))
 	}
 	s.summarize()
+	if dc.Witness() {
+		s.Summary.Prefixes = witnessPrefixes
+	}
 	s.setConditions(v, dc, generation, now)
 	return s
 }
@@ -173,6 +176,9 @@ func (s *Status) summarize() {
 	s.Summary.Gateways = fmt.Sprintf("%d/%d", up, len(s.Gateways))
 }
 
+// witnessPrefixes is in the column of a datacenter that only votes.
+const witnessPrefixes = "(witness)"
+
 // maxPrefixesText is the length of the column with which kubectl get datacenters fits
 // 80 columns.
 const maxPrefixesText = 30
@@ -206,6 +212,9 @@ func (s *Status) setConditions(v View, dc plan.DatacenterReachability, generatio
 	ready := metav1.Condition{
 		Type: ConditionReady, Status: metav1.ConditionTrue, Reason: ReasonRouted,
 		Message: fmt.Sprintf("all prefixes of datacenter %s are routed", dc.Name),
+	}
+	if dc.Witness() {
+		ready.Reason, ready.Message = ReasonWitness, fmt.Sprintf("datacenter %s is a witness: it votes, and has no prefixes", dc.Name)
 	}
 	if problem := prefixProblems(v.Problems, string(dc.Name)); problem != "" {
 		ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, ReasonPrefixesRefused, problem

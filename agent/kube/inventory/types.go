@@ -21,6 +21,7 @@ const (
 	ReasonNoTunnel        = "NoTunnel"      // no gateway answers
 	ReasonNoGateway       = "NoGateway"     // the datacenter has no gateway
 	ReasonRouted          = "Routed"        // all prefixes are routed
+	ReasonWitness         = "Witness"       // it has no prefixes: it only votes
 	ReasonPrefixesRefused = "PrefixRefused" // some prefixes are not routed
 	ReasonNotReachable    = "NotReachable"  // see Reachable
 	reasonJoined          = "Joined"        // of an Event

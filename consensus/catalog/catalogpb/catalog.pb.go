@@ -775,6 +775,7 @@ type Gateway struct {
 	Draining       bool                   `protobuf:"varint,10,opt,name=draining,proto3" json:"draining,omitempty"`                             // other gateways of its datacenter should be used instead
 	Signature      *Signature             `protobuf:"bytes,11,opt,name=signature,proto3" json:"signature,omitempty"`                            // by the gateway itself
 	FeatureLevel   uint32                 `protobuf:"varint,12,opt,name=feature_level,json=featureLevel,proto3" json:"feature_level,omitempty"` // of its program; 0 is that of programs that do not send it
+	Witness        bool                   `protobuf:"varint,13,opt,name=witness,proto3" json:"witness,omitempty"`                               // it only votes, and leads only while no other voter can
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -891,6 +892,13 @@ func (x *Gateway) GetFeatureLevel() uint32 {
 		return x.FeatureLevel
 	}
 	return 0
+}
+
+func (x *Gateway) GetWitness() bool {
+	if x != nil {
+		return x.Witness
+	}
+	return false
 }
 
 type Token struct {
@@ -3886,7 +3894,7 @@ const file_consensus_catalog_catalogpb_catalog_proto_rawDesc = "" +
 	"\aversion\x18\x01 \x01(\x04R\aversion\x12\x14\n" +
 	"\x05level\x18\x02 \x01(\rR\x05level\x12 \n" +
 	"\vcertificate\x18\x03 \x01(\fR\vcertificate\x12\x14\n" +
-	"\x05value\x18\x04 \x01(\fR\x05value\"\x94\x03\n" +
+	"\x05value\x18\x04 \x01(\fR\x05value\"\xae\x03\n" +
 	"\aGateway\x12\x1e\n" +
 	"\n" +
 	"datacenter\x18\x01 \x01(\tR\n" +
@@ -3903,7 +3911,8 @@ const file_consensus_catalog_catalogpb_catalog_proto_rawDesc = "" +
 	"\bdraining\x18\n" +
 	" \x01(\bR\bdraining\x12;\n" +
 	"\tsignature\x18\v \x01(\v2\x1d.meshway.catalog.v1.SignatureR\tsignature\x12#\n" +
-	"\rfeature_level\x18\f \x01(\rR\ffeatureLevel\"\xd5\x02\n" +
+	"\rfeature_level\x18\f \x01(\rR\ffeatureLevel\x12\x18\n" +
+	"\awitness\x18\r \x01(\bR\awitness\"\xd5\x02\n" +
 	"\x05Token\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1f\n" +
 	"\vsecret_hash\x18\x02 \x01(\fR\n" +

@@ -33,7 +33,7 @@ func (w *writer) initialize(req request, body *catalogpb.Init) (catalog.Result, 
 	if r := f.Check(); r != nil {
 		return catalog.Result{}, r.In("federation")
 	}
-	a, r := admissionFromProto(body.GetDatacenter(), body.GetGateway())
+	a, r := req.admission(body.GetDatacenter(), body.GetGateway())
 	if r != nil {
 		return catalog.Result{}, r
 	}
@@ -61,7 +61,7 @@ func (w *writer) join(req request, body *catalogpb.Join) (catalog.Result, *catal
 	if r != nil {
 		return catalog.Result{}, r
 	}
-	a, r := admissionFromProto(body.GetDatacenter(), body.GetGateway())
+	a, r := req.admission(body.GetDatacenter(), body.GetGateway())
 	if r != nil {
 		return catalog.Result{}, r
 	}
@@ -117,14 +117,15 @@ type admission struct {
 	gateway    catalog.Gateway
 }
 
-func admissionFromProto(d *catalogpb.Datacenter, g *catalogpb.Gateway) (admission, *catalog.Refusal) {
+// admission parses the records of a datacenter that becomes a member.
+func (req request) admission(d *catalogpb.Datacenter, g *catalogpb.Gateway) (admission, *catalog.Refusal) {
 	dc, err := catalog.DatacenterFromProto(d)
 	if err != nil {
 		return admission{}, catalog.AsRefusal(err)
 	}
-	gw, err := catalog.GatewayFromProto(g)
-	if err != nil {
-		return admission{}, catalog.AsRefusal(err).In("gateway")
+	gw, r := req.gateway(g)
+	if r != nil {
+		return admission{}, r
 	}
 	if gw.Datacenter != "" && gw.Datacenter != dc.Name {
 		return admission{}, catalog.Malformed("gateway.datacenter", "the gateway is not of the datacenter that joins")

@@ -14,9 +14,9 @@ import (
 // addGateway adds a gateway. A gateway that exists has returned, possibly with a
 // new disk: it keeps its index and overlay address.
 func (w *writer) addGateway(req request, body *catalogpb.AddGateway) (catalog.Result, *catalog.Refusal) {
-	g, err := catalog.GatewayFromProto(body.GetGateway())
-	if err != nil {
-		return catalog.Result{}, catalog.AsRefusal(err).In("gateway")
+	g, r := req.gateway(body.GetGateway())
+	if r != nil {
+		return catalog.Result{}, r
 	}
 	if r := w.authorizeAdd(req, g); r != nil {
 		return catalog.Result{}, r
@@ -35,6 +35,17 @@ func (w *writer) addGateway(req request, body *catalogpb.AddGateway) (catalog.Re
 	g.Overlay = address
 	insert(w.txn, tableGateways, &g)
 	return catalog.Result{Gateway: g.Clone()}, nil
+}
+
+// gateway parses a record. A command of an earlier level has no witness: members of
+// earlier builds would not store one.
+func (req request) gateway(p *catalogpb.Gateway) (catalog.Gateway, *catalog.Refusal) {
+	g, err := catalog.GatewayFromProto(p)
+	if err != nil {
+		return g, catalog.AsRefusal(err).In("gateway")
+	}
+	g.Witness = g.Witness && req.level >= catalog.LevelWitness
+	return g, nil
 }
 
 // authorizeAdd allows the gateways of a datacenter to add its other gateways, and
@@ -70,9 +81,9 @@ func (w *writer) freeIndex(dc catalog.DatacenterName) uint32 {
 // updateGateway replaces the fields of the author's record that a gateway sets
 // itself; the catalog assigns index and overlay address.
 func (w *writer) updateGateway(req request, body *catalogpb.UpdateGateway) (catalog.Result, *catalog.Refusal) {
-	want, err := catalog.GatewayFromProto(body.GetGateway())
-	if err != nil {
-		return catalog.Result{}, catalog.AsRefusal(err).In("gateway")
+	want, r := req.gateway(body.GetGateway())
+	if r != nil {
+		return catalog.Result{}, r
 	}
 	if want.ID() != req.author {
 		return catalog.Result{}, &catalog.Refusal{
@@ -92,6 +103,7 @@ func (w *writer) replaceGateway(have *catalog.Gateway, want catalog.Gateway) cat
 	next := *have
 	next.PublicKey, next.Endpoints, next.Controls, next.Version, next.Draining, next.Signature, next.FeatureLevel =
 		want.PublicKey, want.Endpoints, want.Controls, want.Version, want.Draining, want.Signature, want.FeatureLevel
+	next.Witness = want.Witness
 	if sameSettings(next, *have) {
 		return catalog.Result{Gateway: have.Clone()}
 	}
@@ -102,7 +114,7 @@ func (w *writer) replaceGateway(have *catalog.Gateway, want catalog.Gateway) cat
 
 // sameSettings reports whether the fields that a gateway sets itself are equal.
 func sameSettings(g, o catalog.Gateway) bool {
-	return g.PublicKey == o.PublicKey && g.Version == o.Version && g.FeatureLevel == o.FeatureLevel && g.Draining == o.Draining &&
+	return g.PublicKey == o.PublicKey && g.Version == o.Version && g.FeatureLevel == o.FeatureLevel && g.Draining == o.Draining && g.Witness == o.Witness &&
 		slices.Equal(g.Endpoints, o.Endpoints) && slices.Equal(g.Controls, o.Controls) && g.Signature.Equal(o.Signature)
 }
 

@@ -29,7 +29,8 @@ type Verdict struct {
 //
 // Some rules are of Judge only, because Apply must do the same in all versions of
 // meshd: that all members support the command, the clock of its author, the parsing of
-// certificates, Limits, the number of ranges that datacenters allow, and that no export is older than those that it conflicts
+// certificates, Limits, the number of ranges that datacenters allow, that a witness has no
+// prefixes, and that no export is older than those that it conflicts
 // with (see firstSeen).
 //
 // The results are of the current state: a leader must confirm that it still leads
@@ -76,7 +77,7 @@ func (j *judge) judge(cmd *catalogpb.Command) Verdict {
 		cmd = agreement.WithBudget(cmd)
 	}
 	before := settings(txn)
-	notAllowed := cmp.Or(checkAllowed(txn, cmd), succession.CheckCommand(federation(txn), cmd)) // compare with the records before cmd
+	notAllowed := cmp.Or(checkAllowed(txn, cmd), succession.CheckCommand(federation(txn), cmd), checkWitness(txn, cmd)) // compare with the records before cmd
 	w := &writer{txn: txn, index: j.index + 1, clients: j.tally.Clients()}
 	result := w.command(cmd)
 	changes := txn.Changes()

@@ -52,6 +52,8 @@ func everyCommand(t testing.TB) *members {
 	m.must(westGateway, catalog.NewRequestRemoval("east"))
 	m.must("south/gw0", catalog.NewLeave("south"))
 	m.must(eastGateway, agreement.WithBudget(catalog.NewRemoveDatacenter("gone", false)))
+	m.token("token-witness", "")
+	m.must(eastGateway, catalog.NewJoin(witnessRequest(t, "token-witness")))
 	have, _ := m.state.View().Datacenter("west")
 	m.must(westGateway, catalog.NewReplaceCA(replaced(t, have, "west", "west 2")))
 	have, _ = m.state.View().Datacenter("west")

@@ -38,6 +38,9 @@ func memberRow(at time.Time, dc status.Datacenter, g status.Gateway, first, wide
 	if first {
 		services, joined, prefixes = strconv.Itoa(dc.Services), human.Ago(at, dc.JoinedAt), PrefixList(dc.Prefixes)
 	}
+	if first && dc.Witness {
+		prefixes = "(witness)"
+	}
 	row := human.Text(dc.Name, g.Name, g.Overlay, Role(g), services, joined, prefixes)
 	if wide {
 		row = append(row, human.Text(strings.Join(g.Endpoints, ","), strings.Join(g.Controls, ","), g.Version)...)

@@ -109,6 +109,9 @@ func (s Status) gatewayFacts() []human.Cell {
 	if !self.StartedAt.IsZero() {
 		facts = append(facts, plainFact("up %s", human.Duration(s.Snapshot.At.Sub(self.StartedAt))))
 	}
+	if self.Witness {
+		facts = append(facts, plainFact("a witness"))
+	}
 	if self.Draining {
 		facts = append(facts, human.Cell{Text: "drained", Color: human.Warn})
 	}
@@ -167,11 +170,23 @@ func (s Status) catalogFacts() []human.Cell {
 	if c.HealthyVoters < c.Voters {
 		voters.Color = human.Warn
 	}
-	facts := append(leaderFacts(c), plainFact("term %d", c.Term), plainFact("index %d", c.AppliedIndex), voters)
+	facts := append(leaderFacts(c), plainFact("term %d", c.Term), plainFact("index %d", c.AppliedIndex), voters,
+		labelled("witness", s.witnesses()))
 	if s.Wide {
 		facts = append(facts, plainFact("committed %d", c.CommitIndex), labelled("timers", c.Timers))
 	}
 	return facts
+}
+
+// witnesses returns the names of the datacenters that only vote.
+func (s Status) witnesses() string {
+	var names []string
+	for _, dc := range s.Snapshot.Datacenters {
+		if dc.Witness {
+			names = append(names, dc.Name)
+		}
+	}
+	return strings.Join(names, ", ")
 }
 
 func leaderFacts(c status.Catalog) []human.Cell {

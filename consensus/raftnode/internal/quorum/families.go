@@ -61,38 +61,60 @@ func (c census) cutOff(f Families) (n int) {
 func share(a, b Families) bool { return a == 0 || b == 0 || a&b != 0 }
 
 // betterLeader returns the member to lead instead of a leader that has no address
-// family in common with a member that does not answer it: of those that are able to,
-// the one that has a family in common with the most members. Empty: none has with more
-// than the leader reaches, and the leader stays.
+// family in common with a member that does not answer it, or that is a witness: of those
+// that are able to, the one that has a family in common with the most members. Empty:
+// none has with more than the leader reaches, and the leader stays.
 //
 // The families are the same whichever member leads, and each transfer leaves fewer
-// members cut off, so that leadership does not return.
+// members cut off, or as many and no witness as leader, so that leadership does not return.
 func betterLeader(members []Member, able func(Member) bool) catalog.GatewayID {
 	i := slices.IndexFunc(members, func(m Member) bool { return m.Leader && m.InCatalog && !m.Abstains })
 	if i < 0 {
 		return ""
 	}
-	all, leader, cutOff := newCensus(members), members[i], 0
+	leader, cutOff := members[i], 0
 	for _, m := range members {
 		if m.InCatalog && !m.Healthy && !share(leader.Families, m.Families) {
 			cutOff++
 		}
 	}
+	all := newCensus(members)
+	reachesMore := func(m Member) bool { return able(m) && all.cutOff(m.Families) < cutOff }
+	return cmp.Or(all.best(members, reachesMore), replacement(members, leader, able))
+}
+
+// replacement returns the member that should lead instead of a witness; empty: it is
+// none, or no other is able to lead that has a family in common with as many members.
+func replacement(members []Member, witness Member, able func(Member) bool) catalog.GatewayID {
+	if !witness.Witness {
+		return ""
+	}
+	all := newCensus(members)
+	return all.best(members, func(m Member) bool {
+		return !m.Witness && able(m) && all.cutOff(m.Families) <= all.cutOff(witness.Families)
+	})
+}
+
+// best returns the healthy member in the catalog that would lead best of those that
+// match; empty: none does.
+func (c census) best(members []Member, match func(Member) bool) catalog.GatewayID {
 	var best Member
 	for _, m := range members {
-		candidate := m.InCatalog && !m.Abstains && m.Healthy && able(m) && all.cutOff(m.Families) < cutOff
-		if candidate && (best.ID == "" || all.compare(m, best) < 0) {
+		if m.InCatalog && !m.Abstains && m.Healthy && match(m) && (best.ID == "" || c.compare(m, best) < 0) {
 			best = m
 		}
 	}
 	return best.ID
 }
 
+func isVoter(m Member) bool { return m.Voter }
+
 // compare orders members by how well they would lead: those that reach more members
-// first, then voters, then those with more entries.
+// first, witnesses last of those, then voters, then those with more entries.
 func (c census) compare(a, b Member) int {
 	return cmp.Or(
 		cmp.Compare(c.cutOff(a.Families), c.cutOff(b.Families)),
+		compareBool(a.Witness, b.Witness),
 		-compareBool(a.Voter, b.Voter),
 		-cmp.Compare(a.LastIndex, b.LastIndex),
 	)

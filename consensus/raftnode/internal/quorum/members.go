@@ -21,6 +21,7 @@ type Member struct {
 	Leader     bool
 	InCatalog  bool // false: its gateway has left, and it is to be removed
 	Abstains   bool // its datacenter is about to leave: it must not vote
+	Witness    bool // it leads only while no other voter can
 	Healthy    bool // answers and is nearly up to date
 	Stable     bool // has been healthy for the stabilization time
 	LastIndex  uint64
@@ -48,32 +49,28 @@ func without(members []Member, id catalog.GatewayID) []Member {
 }
 
 // Successor returns the member to lead next: of the healthy voters in the
-// catalog, the one that reaches the most members, then the one with the most entries.
-// Empty: there is none.
+// catalog, the one that reaches the most members, then one that is no witness, then the
+// one with the most entries. Empty: there is none.
 func Successor(members []Member) catalog.GatewayID {
-	all := newCensus(members)
-	var best Member
-	for _, m := range members {
-		if !m.Voter || !m.Healthy || !m.InCatalog || m.Leader || m.Abstains {
-			continue
-		}
-		if best.ID == "" || all.compare(m, best) < 0 {
-			best = m
-		}
-	}
-	return best.ID
+	return newCensus(members).best(members, func(m Member) bool { return m.Voter && !m.Leader })
 }
 
 // NextLeader returns the member to which leadership is transferred on request, which is
-// to, or the Successor if to is empty. It fails if that one cannot lead.
+// to, or the Successor if to is empty. It fails if that one cannot lead, or is a witness
+// that would hand over again.
 func NextLeader(members []Member, to catalog.GatewayID) (catalog.GatewayID, error) {
-	if to == "" {
-		to = Successor(members)
-	}
-	if to == "" {
+	next := cmp.Or(to, Successor(members))
+	if next == "" {
 		return "", errors.New("there is no other healthy voter: see meshctl raft list-peers")
 	}
-	return to, CheckSuccessor(members, to)
+	if err := CheckSuccessor(members, next); err != nil {
+		return "", err
+	}
+	i := slices.IndexFunc(members, func(m Member) bool { return m.ID == next })
+	if to != "" && replacement(members, members[i], isVoter) != "" {
+		return "", fmt.Errorf("%s is a witness, which leads only while no other voter can: choose a voter of another datacenter", to)
+	}
+	return next, nil
 }
 
 // CheckSuccessor returns the reason why to cannot lead; nil: it can.
@@ -134,7 +131,7 @@ func PlanMembers(members []Member, gateways []catalog.GatewayID) MemberPlan {
 	if len(gateways) == 0 {
 		return plan
 	}
-	plan.Better = betterLeader(members, func(m Member) bool { return m.Voter })
+	plan.Better = betterLeader(members, isVoter)
 	present := make(map[catalog.GatewayID]bool, len(members))
 	for _, m := range members {
 		present[m.ID] = true
@@ -162,9 +159,10 @@ func PlanMembers(members []Member, gateways []catalog.GatewayID) MemberPlan {
 
 // PlanVoters returns the changes of votes. The voters should be the largest odd
 // number, at most maxVoters, of the members that vote already or are stable, one
-// of each datacenter before a second of any. The number is odd because an even
-// number of voters survives no more losses than one voter less; of two members
-// one votes until there can be three voters.
+// of each datacenter before a second of any, and a witness last of those. The number is
+// odd because an even number of voters survives no more losses than one voter less; of
+// two members one votes until there can be three voters. It is smaller if one of three
+// or more datacenters would have most of the votes: the others must survive its loss.
 //
 // A voter that does not answer keeps its vote: in a partition, a voter that was
 // demoted on one side could not replace the other side if that is lost. It loses
@@ -187,10 +185,7 @@ func PlanVoters(members []Member) (promote, demote []catalog.GatewayID) {
 			eligible = append(eligible, m)
 		}
 	}
-	target := min(len(eligible), maxVoters)
-	if target%2 == 0 {
-		target--
-	}
+	target := voterCount(eligible)
 	better := betterLeader(members, func(m Member) bool { return m.Voter || m.Stable })
 	if better != "" {
 		target = max(target, 2)
@@ -210,10 +205,32 @@ func PlanVoters(members []Member) (promote, demote []catalog.GatewayID) {
 	return promote, demote
 }
 
+// voterCount returns how many of the members should vote.
+func voterCount(eligible []Member) int {
+	perDatacenter := make(map[catalog.DatacenterName]int)
+	for _, m := range eligible {
+		perDatacenter[m.Datacenter]++
+	}
+	count := min(len(eligible), maxVoters)
+	if count%2 == 0 {
+		count--
+	}
+	for ; len(perDatacenter) > 2; count -= 2 { // three votes can always be spread
+		spread := 0
+		for _, n := range perDatacenter {
+			spread += min(n, count/2)
+		}
+		if spread >= count {
+			break
+		}
+	}
+	return count
+}
+
 // chooseVoters picks count members one by one: the leader first, then the one that
 // should lead instead, then always one of a datacenter with the fewest picked so far,
-// those that reach more members first, voters before non-voters, then in the order of
-// ids.
+// witnesses last, those that reach more members first, voters before non-voters, then in
+// the order of ids.
 func chooseVoters(eligible []Member, count int, better catalog.GatewayID) map[catalog.GatewayID]bool {
 	chosen := make(map[catalog.GatewayID]bool)
 	perDatacenter := make(map[catalog.DatacenterName]int)
@@ -225,6 +242,7 @@ func chooseVoters(eligible []Member, count int, better catalog.GatewayID) map[ca
 				-compareBool(a.Leader, b.Leader),
 				-compareBool(a.ID == better, b.ID == better),
 				cmp.Compare(perDatacenter[a.Datacenter], perDatacenter[b.Datacenter]),
+				compareBool(a.Witness, b.Witness),
 				cmp.Compare(all.cutOff(a.Families), all.cutOff(b.Families)),
 				-compareBool(a.Voter, b.Voter),
 				cmp.Compare(a.ID, b.ID),

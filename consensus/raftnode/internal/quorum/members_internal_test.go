@@ -11,7 +11,7 @@ import (
 
 // parseMembers reads "east/a:V west/a:vs …": the datacenter is before the slash,
 // and of the flags V is a leader, v a voter, s stable, h healthy, d dead, g not in
-// the catalog, l about to leave, 4 with IPv4 addresses only, 6 with IPv6 addresses
+// the catalog, l about to leave, w a witness, 4 with IPv4 addresses only, 6 with IPv6 addresses
 // only. Leaders are healthy, and voters unless dead.
 func parseMembers(text string) []Member {
 	var members []Member
@@ -19,7 +19,7 @@ func parseMembers(text string) []Member {
 		id, flags, _ := strings.Cut(word, ":")
 		has := func(f string) bool { return strings.Contains(flags, f) }
 		m := Member{
-			ID: catalog.GatewayID(id), Leader: has("V"), Voter: has("V") || has("v"), InCatalog: !has("g"), Abstains: has("l"),
+			ID: catalog.GatewayID(id), Leader: has("V"), Voter: has("V") || has("v"), InCatalog: !has("g"), Abstains: has("l"), Witness: has("w"),
 			Stable: has("s") || has("V"), Healthy: !has("d") && (has("V") || has("v") || has("s") || has("h")),
 		}
 		if m.InCatalog {
