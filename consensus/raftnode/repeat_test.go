@@ -44,6 +44,7 @@ func refusedCommands() map[protoreflect.Name]*catalogpb.Command {
 		"put_endpoints":     catalog.NewPutEndpoints([]catalog.EndpointSlice{{EndpointSliceKey: slice}}),
 		"delete_endpoints":  catalog.NewDeleteEndpoints([]catalog.EndpointSliceKey{slice}),
 		"remove_datacenter": catalog.NewRemoveDatacenter("dc9", true),
+		"request_removal":   catalog.NewRequestRemoval("dc2"), // only the leader writes it
 		"allow_prefixes":    catalog.NewAllowPrefixes([]netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}),
 		"set_limits":        catalog.NewSetLimits([]catalog.Limit{{Resource: "none", Most: 1}}),
 		"transfer_leader":   consensus.OperationCommand(consensus.LeaderOperation{Kind: consensus.TransferLeadership}),

@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
+	"github.com/meshway/meshway/agent/control"
 	"github.com/meshway/meshway/agent/membership/internal/noleader"
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/consensus"
@@ -54,6 +55,21 @@ func TestDataIsGivenUpOnlyAfterEveryOtherCauseIsExcluded(t *testing.T) {
 			Leadership: noleader.Leadership{Status: consensus.Status{Peers: voters(false, false)}, Since: now.Add(-2 * time.Hour)},
 			codes:      []string{"no-leader"},
 			remedy:     start + "; only if the disks of most voters are lost, so that they cannot be started again, see meshctl raft recover --help, in Kubernetes with the --context of this cluster",
+		},
+		"a long outage with another clock than most others": {
+			Leadership: noleader.Leadership{
+				Status: consensus.Status{Peers: voters(false, false)}, Since: now.Add(-2 * time.Hour),
+				Differ: []control.ClockDifference{{Gateway: "north/a"}, {Gateway: "west/a"}}, Others: 3,
+			},
+			codes: []string{"clock-wrong", "no-leader"}, remedy: clock,
+		},
+		"a long outage beside another clock": {
+			Leadership: noleader.Leadership{
+				Status: consensus.Status{Peers: voters(false, false)}, Since: now.Add(-2 * time.Hour),
+				Differ: []control.ClockDifference{{Gateway: "west/a"}}, Others: 3,
+			},
+			codes:  []string{"clock-wrong", "no-leader"},
+			remedy: "set the clock of gateway west/a (timedatectl status shows it); the rest recovers by itself",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
