@@ -36,6 +36,7 @@ const underlayDevice = "eth0"
 type gateway struct {
 	sim      *simulation
 	cfg      config.Config
+	port     uint16 // of WireGuard; unlike cfg, it stays as it is
 	host     *controltest.Host
 	underlay atomic.Value // netip.Addr
 	tunnels  *tunneltest.Fake
@@ -52,7 +53,7 @@ type gateway struct {
 
 func newGateway(sim *simulation, name string, cfg config.Config, underlay netip.Addr) *gateway {
 	g := &gateway{
-		sim: sim, cfg: cfg, host: sim.fabric.Host(name, underlay.String()),
+		sim: sim, cfg: cfg, port: cfg.WireGuard.Port, host: sim.fabric.Host(name, underlay.String()),
 		tunnels: tunneltest.NewFake(), kernel: routestest.NewKernel(), filter: routestest.NewFilter(),
 	}
 	g.underlay.Store(underlay)
@@ -203,7 +204,7 @@ func (g *gateway) link() netip.Prefix {
 }
 
 func (g *gateway) endpoint() netip.AddrPort {
-	return netip.AddrPortFrom(g.address(), g.cfg.WireGuard.Port)
+	return netip.AddrPortFrom(g.address(), g.port)
 }
 
 // setUnderlay changes the underlay address of the host.
