@@ -99,6 +99,14 @@ func (tb *testbed) awaitNothingLeft(t *testing.T, c, other *cluster.Cluster) {
 // testDeletingAgentsChangesNothing deletes the agents and their DaemonSets, as in a
 // repair. The datacenter stays a member, and its nodes keep their routes.
 func (tb *testbed) testDeletingAgentsChangesNothing(t *testing.T, c *cluster.Cluster) {
+	for _, node := range c.Nodes() { // each agent writes routes on its own, after the join
+		tb.await(t, node.Name+" has routes", func(ctx context.Context) error {
+			if found := tb.traces(ctx, t, node); !strings.Contains(found, "proto 157") {
+				return fmt.Errorf("the node has %s", found)
+			}
+			return nil
+		})
+	}
 	tb.exec(t, "kubectl", "--context", c.Name(), "-n", namespace, "delete", "daemonset", "meshway", "meshway-node", "--cascade=foreground")
 	for _, node := range c.Nodes() {
 		found := tb.traces(within(t, timeout), t, node)
