@@ -97,7 +97,7 @@ func TestACorruptStoreIsRefusedWithPathAndRemedy(t *testing.T) {
 					_, err := raftnode.Open(m.Config())
 					require.ErrorContains(t, err, "is corrupt")
 					require.ErrorContains(t, err, m.Dir)
-					require.ErrorContains(t, err, "move the directory away")
+					require.ErrorContains(t, err, "meshd uninstall --force")
 				})
 			})
 		}

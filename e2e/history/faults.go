@@ -11,7 +11,7 @@ import (
 
 const (
 	diskFull = "the disk is full: free space"
-	corrupt  = "move the directory away and start again"
+	corrupt  = "is corrupt"
 )
 
 // restart kills a member and starts it again.

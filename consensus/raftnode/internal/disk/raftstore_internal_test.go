@@ -72,8 +72,8 @@ func TestErrorsOfTheStoreNamePathAndRemedy(t *testing.T) {
 		{&os.PathError{Op: "open", Path: "x", Err: syscall.ENOSPC}, "free space there"},
 		{&os.PathError{Op: "open", Path: "x", Err: syscall.EACCES}, "belong to the user"},
 		{&os.PathError{Op: "open", Path: "x", Err: syscall.EROFS}, "remount it"},
-		{bolterrors.ErrInvalid, "move the directory away"},
-		{bolterrors.ErrChecksum, "move the directory away"},
+		{bolterrors.ErrInvalid, "meshd uninstall --force"},
+		{bolterrors.ErrChecksum, "meshd uninstall --force"},
 	} {
 		err := explain("/data/raft.db", tc.err)
 		require.ErrorContains(t, err, "/data/raft.db")

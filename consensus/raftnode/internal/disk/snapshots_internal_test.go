@@ -40,7 +40,7 @@ func TestAnOlderSnapshotDoesNotReplaceADamagedOne(t *testing.T) {
 		require.NoError(t, os.WriteFile(filepath.Join(newest, "meta.json"), []byte(content), 0o600))
 		_, err = s.newestSnapshot()
 		require.ErrorContains(t, err, newest+" is corrupt")
-		require.ErrorContains(t, err, "move the directory away")
+		require.ErrorContains(t, err, "meshd uninstall --force")
 	}
 	require.NoError(t, os.WriteFile(filepath.Join(newest, "meta.json"), whole, 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(older, "meta.json"), []byte("{}"), 0o600))

@@ -24,8 +24,8 @@ const (
 	boltTimeout      = time.Second // how long to wait for another process to close the file
 	probeSize        = 64 << 10    // bytes that must fit on the disk for a start
 	appliedMarkKey   = "meshway-applied"
-	corruptionRemedy = "if this gateway can rejoin, move the directory away and start again: " +
-		"the other members send a new copy; if it is the last gateway, restore a snapshot"
+	corruptionRemedy = "the other members have the catalog: in Kubernetes, move the data directory of meshd away, and the gateway " +
+		"gets a new copy; on another host, run meshd uninstall --force and join again; if this is the last gateway, restore a snapshot"
 )
 
 // Store is an open data directory.
