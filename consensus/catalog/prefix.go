@@ -83,10 +83,14 @@ func (d Datacenter) CheckAddress(a netip.Addr) *Refusal {
 	if d.Contains(a) && a.Zone() == "" {
 		return nil
 	}
+	remedy := "use an address of " + prefixList(d.Prefixes) + ", or announce its prefix"
+	if len(d.Prefixes) == 0 {
+		remedy = "the datacenter announces no prefixes: announce that of the address (prefixes in meshd.yaml; a witness has none), or register the service in another datacenter"
+	}
 	return &Refusal{
 		Code: CodeAddressForeign, Field: "address",
 		Message: fmt.Sprintf("address %q is not in the prefixes of datacenter %s", addrText(a), d.Name),
-		Remedy:  "use an address of " + prefixList(d.Prefixes) + ", or announce its prefix",
+		Remedy:  remedy,
 	}
 }
 

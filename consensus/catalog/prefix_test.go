@@ -39,6 +39,15 @@ func TestPrefixesOfOneDatacenterMayNestButNotRepeat(t *testing.T) {
 	}
 }
 
+func TestTheRemedyForAForeignAddressNamesOnlyWhatTheDatacenterHas(t *testing.T) {
+	foreign := netip.MustParseAddr("192.0.2.1")
+	site := catalog.Datacenter{Name: "west", Prefixes: prefixes(catalog.PodPrefix, "10.2.0.0/16")}
+	assert.Equal(t, "use an address of 10.2.0.0/16, or announce its prefix", site.CheckAddress(foreign).Remedy)
+	witness := catalog.Datacenter{Name: "witness"}
+	assert.Contains(t, witness.CheckAddress(foreign).Remedy, "announces no prefixes")
+	assert.Contains(t, witness.CheckAddress(foreign).Remedy, "in another datacenter")
+}
+
 func prefixes(kind catalog.PrefixKind, cidrs ...string) []catalog.Prefix {
 	var list []catalog.Prefix
 	for _, c := range cidrs {
