@@ -39,7 +39,8 @@ const (
 const maxIpsetElements = 4096
 
 // readIpset returns the set of the program ipset with a name, of the network namespace of
-// the calling thread; false: it is too large, or its elements are not understood.
+// the calling thread; false: it is too large, or its elements are not understood. The
+// library netlink does not return which elements are excluded (nomatch).
 func readIpset(name string) (ruleset.Ipset, bool, error) {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_NETFILTER)
 	if err != nil {

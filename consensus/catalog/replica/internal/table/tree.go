@@ -34,7 +34,8 @@ func newTree[T any](key func(*T) keys.Key) tree[T] {
 		other := key(b.record)
 		return k.Compare(&other) < 0
 	}
-	// No locks: with them, a long iteration would delay a copy.
+	// No locks: with them, a long iteration would delay a copy. Small nodes: a change
+	// copies those on its path.
 	return tree[T]{items: btree.NewBTreeGOptions(less, btree.Options{NoLocks: true, Degree: 8}), key: key}
 }
 
@@ -54,7 +55,8 @@ func (t tree[T]) remove(r *T) (removed *T) {
 	return before.record
 }
 
-// selected yields the records whose keys begin with parts, in order.
+// selected yields the records whose keys begin with parts, in order. Keys with a time
+// have none to select by.
 func (t tree[T]) selected(parts []string) iter.Seq[*T] {
 	if len(parts) == 0 {
 		return func(yield func(*T) bool) {
