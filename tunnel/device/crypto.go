@@ -46,7 +46,7 @@ func configureDevice(c tunnel.Change, server int) error {
 // ensurePortFree returns an error if the port is in use. wireguard-go opens its
 // socket only after the link is up and does not report a failure, so the port
 // is checked before. The process that serves the interface may have the port
-// open: it closes it some time after the link went down.
+// open: it keeps it when the link goes down.
 func ensurePortFree(client *wgctrl.Client, c tunnel.Change, server int) error {
 	if c.ListenPort != nil {
 		return portFree(*c.ListenPort, server)

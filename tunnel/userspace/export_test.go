@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"golang.zx2c4.com/wireguard/conn"
+	"golang.zx2c4.com/wireguard/tun"
 )
 
 // NewBind returns the bind of a data plane process.
@@ -22,4 +23,9 @@ func SuperviseByPolling(ctx context.Context, dir string) error {
 		return err
 	}
 	return Supervisor{Dir: dir, Executable: executable, Log: slog.New(slog.DiscardHandler)}.supervise(ctx, nil, pollRequests)
+}
+
+// OpenTUN creates the interface of a data plane process.
+func OpenTUN(name string) (tun.Device, error) {
+	return openTUN(Options{Interface: name, MTU: 1420})
 }

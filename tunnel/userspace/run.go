@@ -108,7 +108,7 @@ func openTUN(opts Options) (tun.Device, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("set alias of interface %s: %w", opts.Interface, err), dev.Close())
 	}
-	return dev, nil
+	return newTunnelLink(dev, opts.Interface), nil
 }
 
 // listen opens the control socket. It replaces the file of a dead process.
