@@ -124,7 +124,7 @@ bench-catalog: ## measure the catalog beside etcd, one line of JSON on stdout (r
 vet-bench: ## vet and test the programs of bench-catalog
 	cd e2e/bench && go vet ./... && go test -timeout $(TEST_TIMEOUT) ./...
 
-# Takes about 5 minutes. only=plan,status,commit,routes,gateway,restart,snapshot; rounds=5.
+# Takes about 5 minutes. only=plan,status,commit,routes,gateway,restart,snapshot,watch; rounds=5.
 .PHONY: bench-scale
 bench-scale: ## measure what a large federation costs an agent, one line of JSON on stdout (root)
 	@.ci/setup $@

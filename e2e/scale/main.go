@@ -107,7 +107,7 @@ func parse(args []string) (settings, error) {
 	return s, nil
 }
 
-// Result is the JSON result. All values are medians.
+// Result is the JSON result. All values are medians, unless their names say otherwise.
 type Result struct {
 	Bench             string   `json:"bench"`
 	Plan              *float64 `json:"plan_ms"`
@@ -120,6 +120,9 @@ type Result struct {
 	RoutePassNoChange *float64 `json:"route_pass_nochange_ms"`
 	OneRoute          *float64 `json:"one_route_ms"`
 	SnapshotStall     *float64 `json:"snapshot_stall_ms"`
+	NoSnapshotStall   *float64 `json:"no_snapshot_stall_ms"` // the same without a snapshot: what the machine adds
+	WatchP99          *float64 `json:"watch_p99_ms"`
+	RestartCPU        *float64 `json:"restart_cpu_ms"` // processor time of restart_ms, of all threads
 
 	Rounds  int    `json:"rounds"`
 	Machine string `json:"machine"`
@@ -148,6 +151,7 @@ func measurements() []measurement {
 		{"gateway", (*bench).measureGatewayLost},
 		{"restart", (*bench).measureRestart},
 		{"snapshot", (*bench).measureSnapshot},
+		{"watch", (*bench).measureWatch},
 	}
 }
 

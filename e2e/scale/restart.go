@@ -17,6 +17,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/agent/status"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
@@ -148,6 +150,7 @@ func (b *bench) writeDirectory(ctx context.Context, dir string) error {
 // restarted is what a process reports that has opened a data directory.
 type restarted struct {
 	RestartMS float64 `json:"restart_ms"`
+	CPUMS     float64 `json:"restart_cpu_ms"`
 	MemoryMB  float64 `json:"memory_mb"`
 }
 
@@ -158,7 +161,7 @@ func (b *bench) measureRestart(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var times, sizes []float64
+	var times, cpu, sizes []float64
 	for range b.rounds {
 		self := exec.CommandContext(ctx, "/proc/self/exe", roleRestart, dir)
 		self.Stderr = b.progress
@@ -170,12 +173,14 @@ func (b *bench) measureRestart(ctx context.Context) error {
 		if err := json.Unmarshal(out, &r); err != nil {
 			return err
 		}
-		b.note("restart: %.0f ms, %.0f MiB", r.RestartMS, r.MemoryMB)
-		times, sizes = append(times, r.RestartMS), append(sizes, r.MemoryMB)
+		b.note("restart: %.0f ms, %.0f ms of processor time, %.0f MiB", r.RestartMS, r.CPUMS, r.MemoryMB)
+		times, cpu, sizes = append(times, r.RestartMS), append(cpu, r.CPUMS), append(sizes, r.MemoryMB)
 	}
 	slices.Sort(times)
+	slices.Sort(cpu)
 	slices.Sort(sizes)
 	b.result.Restart, b.result.Memory = rounded(benchmark.Median(times)), rounded(benchmark.Median(sizes))
+	b.result.RestartCPU = rounded(benchmark.Median(cpu))
 	return nil
 }
 
@@ -184,12 +189,15 @@ func (b *bench) measureRestart(ctx context.Context) error {
 func reportRestart(dir string, out io.Writer) error {
 	debug.SetGCPercent(50) // as meshd does
 	size := workload.Full()
-	network, begin := consensustest.NewNetwork(), time.Now()
+	network, begin, used := consensustest.NewNetwork(), time.Now(), processorTime()
 	node, err := raftnode.Open(raftnode.Config{ID: size.Self(), Dir: dir, Network: network.Host(size.Self()), Remote: network.Remote(size.Self())})
 	if err != nil {
 		return err
 	}
-	r := restarted{RestartMS: float64(time.Since(begin)) / float64(time.Millisecond)}
+	r := restarted{
+		RestartMS: float64(time.Since(begin)) / float64(time.Millisecond),
+		CPUMS:     float64(processorTime()-used) / float64(time.Millisecond),
+	}
 	if have := len(node.View().Services(replica.ServiceFilter{})); have != size.Services {
 		return errors.Join(fmt.Errorf("the catalog has %d services", have), node.Close())
 	}
@@ -222,53 +230,11 @@ func residentMB() (float64, error) {
 	return pages * float64(os.Getpagesize()) / (1 << 20), err
 }
 
-// measureSnapshot writes one service after the other while raft takes a snapshot,
-// and measures how much longer the slowest write takes than half of them.
-func (b *bench) measureSnapshot(ctx context.Context) error {
-	dir := filepath.Join(b.dir, "snapshot")
-	m, err := start(ctx, b.size, dir, 1<<20)
-	if err != nil {
-		return err
+// processorTime returns the processor time of this process, of all its threads.
+func processorTime() time.Duration {
+	var u unix.Rusage
+	if unix.Getrusage(unix.RUSAGE_SELF, &u) != nil {
+		return 0
 	}
-	err = fill(ctx, m, b.size)
-	if err = errors.Join(err, m.stop()); err != nil {
-		return err
-	}
-	if m, err = start(ctx, b.size, dir, 64); err != nil { // takes a snapshot soon
-		return err
-	}
-	b.result.SnapshotStall, err = b.median("stall by a snapshot", func() (time.Duration, error) {
-		return stall(ctx, m, b.size, dir)
-	})
-	return errors.Join(err, m.stop())
-}
-
-// stall writes until the data directory has another snapshot.
-func stall(ctx context.Context, m *member, size workload.Size, dir string) (time.Duration, error) {
-	before, err := snapshots(dir)
-	if err != nil {
-		return 0, err
-	}
-	var took []float64
-	for n := 0; ; n++ {
-		begin := time.Now()
-		if err := propose(ctx, m, size.Change(n)); err != nil {
-			return 0, err
-		}
-		took = append(took, float64(time.Since(begin)))
-		now, err := snapshots(dir)
-		if err != nil {
-			return 0, err
-		}
-		if !slices.Equal(before, now) {
-			slices.Sort(took)
-			return time.Duration(took[len(took)-1] - benchmark.Median(took)), nil
-		}
-	}
-}
-
-// snapshots returns the complete snapshots of a data directory.
-func snapshots(dir string) ([]string, error) {
-	found, err := filepath.Glob(filepath.Join(dir, "snapshots", "*", "meta.json"))
-	return slices.DeleteFunc(found, unfinished), err
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

@@ -57,6 +57,9 @@ func (c *Copy) Apply(commands ...*catalogpb.Command) error {
 // View returns the contents.
 func (c *Copy) View() *replica.View { return c.state.View() }
 
+// Feed returns the latest changes of services.
+func (c *Copy) Feed() *feed.Feed { return c.feed }
+
 // Watch returns a watcher of all later changes of services.
 func (c *Copy) Watch() (*feed.Watcher, error) { return c.feed.Watch(feed.Filter{}, c.index) }
 
