@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"net"
 	"net/http"
 	"os"
@@ -8,8 +9,12 @@ import (
 	"testing/synctest"
 	"time"
 
+	"connectrpc.com/connect"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/meshway/meshway/agent/api/apipb"
+	"github.com/meshway/meshway/agent/api/apipb/apipbconnect"
 )
 
 // oneConn is a listener with one connection.
@@ -57,4 +62,53 @@ func TestCallOfAProgramThatDoesNotReadEnds(t *testing.T) {
 		require.NoError(t, server.Close())
 		require.NoError(t, near.Close())
 	})
+}
+
+// TestIdleWatchContinues is about HTTP/2, in which the time to write ends a stream also
+// while nothing is written.
+func TestIdleWatchContinues(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := net.Pipe()
+		listener := oneConn{make(chan net.Conn, 1)}
+		listener.conns <- far
+		protocols := new(http.Protocols)
+		protocols.SetUnencryptedHTTP2(true)
+		path, handler := apipbconnect.NewCatalogHandler(idleWatch{})
+		mux := http.NewServeMux()
+		mux.Handle(path, bounded(handler))
+		server := &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute, Protocols: protocols}
+		served := make(chan error, 1)
+		go func() { served <- server.Serve(listener) }()
+		transport := &http.Transport{
+			Protocols:   protocols,
+			DialContext: func(context.Context, string, string) (net.Conn, error) { return near, nil },
+		}
+		stream, err := apipbconnect.NewCatalogClient(&http.Client{Transport: transport}, "http://meshd").
+			Watch(t.Context(), connect.NewRequest(&apipb.WatchRequest{}))
+		require.NoError(t, err)
+		for range 2 {
+			require.True(t, stream.Receive(), "%v", stream.Err())
+		}
+		require.False(t, stream.Receive())
+		require.NoError(t, stream.Err())
+		require.NoError(t, stream.Close())
+		transport.CloseIdleConnections()
+		close(listener.conns)
+		require.ErrorIs(t, <-served, net.ErrClosed)
+		require.NoError(t, server.Close())
+	})
+}
+
+// idleWatch is a catalog whose watches send two responses, with a long time between them.
+type idleWatch struct {
+	apipbconnect.UnimplementedCatalogHandler
+}
+
+func (idleWatch) Watch(ctx context.Context, _ *connect.Request[apipb.WatchRequest], stream *connect.ServerStream[apipb.WatchResponse]) error {
+	out := sender{stream: stream, response: responseOf(ctx)}
+	if err := out.send(&apipb.WatchResponse{Index: 1}); err != nil {
+		return err
+	}
+	time.Sleep(3 * sendTimeout) // of the bubble's clock
+	return out.send(&apipb.WatchResponse{Index: 2})
 }

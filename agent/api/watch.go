@@ -152,6 +152,7 @@ func (s sender) changes(b feed.Batch) error {
 
 func (s sender) send(response *apipb.WatchResponse) error {
 	limitSending(s.response)
+	defer unlimitSending(s.response) // the timer would end an idle call over HTTP/2
 	return s.stream.Send(response)
 }
 
@@ -160,6 +161,13 @@ func (s sender) send(response *apipb.WatchResponse) error {
 func limitSending(response *http.ResponseController) {
 	if response != nil {
 		_ = response.SetWriteDeadline(time.Now().Add(sendTimeout))
+	}
+}
+
+// unlimitSending ends the effect of limitSending.
+func unlimitSending(response *http.ResponseController) {
+	if response != nil {
+		_ = response.SetWriteDeadline(time.Time{})
 	}
 }
 
@@ -172,7 +180,7 @@ func bounded(handler http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		control := http.NewResponseController(w)
 		handler.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), responseKey{}, control)))
-		_ = control.SetWriteDeadline(time.Time{}) // the connection may carry other calls
+		unlimitSending(control) // the connection may carry other calls
 	})
 }
 
