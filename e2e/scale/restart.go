@@ -179,8 +179,7 @@ func (b *bench) measureRestart(ctx context.Context) error {
 	slices.Sort(times)
 	slices.Sort(cpu)
 	slices.Sort(sizes)
-	b.result.Restart, b.result.Memory = rounded(benchmark.Median(times)), rounded(benchmark.Median(sizes))
-	b.result.RestartCPU = rounded(benchmark.Median(cpu))
+	b.result.Restarts = Restarts{rounded(benchmark.Median(times)), rounded(benchmark.Median(cpu)), rounded(benchmark.Median(sizes))}
 	return nil
 }
 

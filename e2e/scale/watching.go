@@ -13,11 +13,9 @@ import (
 	"slices"
 	"time"
 
-	"connectrpc.com/connect"
-
 	"github.com/meshway/meshway/agent/api"
+	"github.com/meshway/meshway/agent/api/apiclient"
 	"github.com/meshway/meshway/agent/api/apipb"
-	"github.com/meshway/meshway/agent/api/apipb/apipbconnect"
 	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog/replica"
 	"github.com/meshway/meshway/e2e/scale/workload"
@@ -96,7 +94,7 @@ func (b *bench) watch(ctx context.Context, socket string, arrived chan<- time.Ti
 	each := b.size.Services / b.size.Datacenters
 	for from := 0; from < watchers; from += watchesPerConnection {
 		ready := make(chan error, watchesPerConnection)
-		client := apipbconnect.NewCatalogClient(dialing(socket), "http://meshd")
+		client := apiclient.Socket(socket)
 		for i := from; i < from+watchesPerConnection; i++ {
 			s := b.size.Service(i%b.size.Datacenters, i/b.size.Datacenters%each, "")
 			request := &apipb.WatchRequest{Read: "stale", Namespace: s.Namespace, Name: s.Name, Datacenter: string(s.Datacenter)}
@@ -116,35 +114,22 @@ func (b *bench) watch(ctx context.Context, socket string, arrived chan<- time.Ti
 	return nil
 }
 
-// follow sends to ready when it has the first state, or why it has none.
-func follow(ctx context.Context, client apipbconnect.CatalogClient, r *apipb.WatchRequest, ready chan<- error, arrived chan<- time.Time) {
-	stream, err := client.Watch(ctx, connect.NewRequest(r))
-	if err != nil {
-		ready <- err
-		return
-	}
-	defer stream.Close()
-	if !stream.Receive() {
-		ready <- errors.Join(errors.New("a watch ended before its first state"), stream.Err())
-		return
-	}
-	ready <- nil
-	for stream.Receive() {
-		if len(stream.Msg().GetChanges()) > 0 {
+// follow sends to ready when it has the first state, which is one service, and when the
+// watch ends earlier.
+func follow(ctx context.Context, client *apiclient.Client, r *apipb.WatchRequest, ready chan<- error, arrived chan<- time.Time) {
+	started := false
+	err := client.Follow(ctx, r, func(apiclient.Change) error {
+		if started {
 			arrived <- time.Now()
+			return nil
 		}
+		started = true
+		ready <- nil
+		return nil
+	}, nil)
+	if !started {
+		ready <- err
 	}
-}
-
-// dialing returns a client that has all its calls on one connection to a socket.
-func dialing(socket string) *http.Client {
-	return &http.Client{Transport: &http.Transport{
-		Protocols: cleartext(),
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			var dialer net.Dialer
-			return dialer.DialContext(ctx, "unix", socket)
-		},
-	}}
 }
 
 // cleartext is HTTP/2 without TLS.
