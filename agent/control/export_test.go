@@ -4,4 +4,6 @@ package control
 const (
 	MaxStreams = maxStreams
 	MaxCallers = maxCallers
+	MaxApply   = maxApply
+	MaxBytes   = maxBytes
 )

@@ -60,8 +60,10 @@ func (p *Port) newHTTP() *http.Server {
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    16 << 10,
-		ErrorLog:          slog.NewLogLogger(p.log.Handler(), slog.LevelDebug),
-		ConnContext:       p.connContext,
+		// What is received of requests that wait is in memory on up to maxCallers connections.
+		HTTP2:       &http.HTTP2Config{MaxReceiveBufferPerConnection: maxApply, MaxReceiveBufferPerStream: maxApply},
+		ErrorLog:    slog.NewLogLogger(p.log.Handler(), slog.LevelDebug),
+		ConnContext: p.connContext,
 	}
 }
 
@@ -133,9 +135,10 @@ func (p *Port) authorise(next http.Handler) http.Handler {
 			p.refuseNonMember(w, r, err)
 			return
 		}
-		leave, err := running.enter(r.Context(), peer.ID(), sizeOf(r))
+		leave, err := running.enter(r.Context(), peer.ID(), need{bytes: sizeOf(r), enrols: r.URL.Path == controlpbconnect.FederationEnrolProcedure})
 		if err != nil {
-			return // the caller is gone
+			_ = refuse.Write(w, r, err) // too many calls, or the caller is gone
+			return
 		}
 		defer leave()
 		next.ServeHTTP(w, r.WithContext(withPeer(r.Context(), peer)))
