@@ -74,13 +74,15 @@ func firstSeen(txn *table.Txn, cmd *catalogpb.Command, now time.Time) *catalogpb
 func earliestCreation(txn *table.Txn, e catalog.Export, now time.Time) time.Time {
 	soon := now.Add(catalog.MaxClockSkew)
 	created := earliest(e.CreatedAt, soon)
-	if have := export(txn, e.ExportKey); have != nil {
-		return latest(created, have.CreatedAt)
+	have := export(txn, e.ExportKey)
+	if have != nil {
+		created = latest(created, have.CreatedAt)
+	} else {
+		for other := range each[catalog.Export](txn, tableExports, indexName, e.Namespace, e.Name) {
+			created = latest(created, earliest(other.CreatedAt, soon).Add(1))
+		}
 	}
-	for other := range each[catalog.Export](txn, tableExports, indexName, e.Namespace, e.Name) {
-		created = latest(created, earliest(other.CreatedAt, soon).Add(1))
-	}
-	if e.Mirror {
+	if e.Mirror && (have == nil || !have.Mirror) {
 		for _, key := range catalog.MirrorKeys(e.Namespace, e.MirrorName()) {
 			if other := export(txn, key); other != nil && other.Mirror {
 				created = latest(created, earliest(other.CreatedAt, soon).Add(1))

@@ -240,6 +240,30 @@ func TestFirstExportInTheCatalogHasTheNameOfItsMirror(t *testing.T) {
 	assert.True(t, liar.CreatedAt.After(honest.CreatedAt), "%s", liar.CreatedAt)
 }
 
+// An export that was there first does not take the name of a mirror when it becomes one.
+func TestAnExportThatIsMirroredLaterDoesNotHaveTheNameOfAnotherMirror(t *testing.T) {
+	m := federationOfThree(t)
+	m.token("token-far-west", "")
+	m.must(eastGateway, catalog.NewJoin(joinRequest(t, "token-far-west", "far-west", "10.4.0.0/16")))
+	put := func(author catalog.GatewayID, name string, mirror bool) catalog.Export {
+		e := testExport(string(author.Datacenter()), name)
+		e.Mirror, e.CreatedAt = mirror, m.now
+		if v := m.judge(m.sign(author, catalog.NewPutExports([]catalog.Export{e})))[0]; v.Command != nil {
+			require.Nil(t, m.entry(v.Command)[0].Refusal)
+		}
+		return m.state.View().Exports(replica.ExportFilter(e.ExportKey))[0]
+	}
+	first := put(westGateway, "web-far", false)
+	m.now = m.now.Add(time.Minute)
+	honest := put("far-west/gw0", "web", true)
+	liar := put(westGateway, "web-far", true)
+	assert.True(t, liar.Mirror)
+	assert.True(t, liar.CreatedAt.After(honest.CreatedAt), "%s", liar.CreatedAt)
+	assert.Equal(t, liar, put(westGateway, "web-far", true), "repeated")
+	assert.Equal(t, honest, put("far-west/gw0", "web", true))
+	assert.True(t, first.CreatedAt.Before(honest.CreatedAt))
+}
+
 // AllowPrefixes is of feature level 3.
 func TestLeaderRefusesCommandsThatAGatewayDoesNotSupport(t *testing.T) {
 	m := upgraded(t)
