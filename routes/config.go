@@ -201,8 +201,9 @@ type Observed struct {
 	// ForeignRules are the rules of other programs that decide where packets go, sorted
 	// by family and priority.
 	ForeignRules []ForeignRule
-	// Tables has the routes of the tables of those rules for which the kernel does not
-	// look up packets (ForeignRule.LookedUp), by number.
+	// Tables has the routes of the tables of ForeignRules, by number. Of a table that has
+	// only rules for which the kernel looks up packets (ForeignRule.LookedUp), these are
+	// the routes that drop packets or end the lookup.
 	Tables map[int][]HostRoute
 	// Repaired counts the entries that another program deleted or changed and
 	// that were restored since the agent started.

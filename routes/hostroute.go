@@ -15,19 +15,19 @@ type HostRoute struct {
 	// Advertised is set if the route is from a router advertisement (RFC 4861),
 	// which the kernel has processed.
 	Advertised bool
-	Drop       bool // the route is a blackhole, unreachable or prohibit route
-	Throw      bool // the route ends the lookup in the table
+	Drop       string // "blackhole", "prohibit" or "unreachable" if the route drops packets
+	Throw      bool   // the route ends the lookup in the table
 }
 
 // MayBeLocal reports whether the route may be to pods on this host. Routes
 // through a router are to other hosts.
-func (r HostRoute) MayBeLocal() bool { return r.Drop || !r.Via.IsValid() }
+func (r HostRoute) MayBeLocal() bool { return r.Drop != "" || !r.Via.IsValid() }
 
 // Text returns the route as ip prints it.
 func (r HostRoute) Text() string {
 	switch {
-	case r.Drop:
-		return "blackhole " + r.Prefix.String()
+	case r.Drop != "":
+		return r.Drop + " " + r.Prefix.String()
 	case r.Via.IsValid():
 		return fmt.Sprintf("%s via %s", r.Prefix, r.Via)
 	default:

@@ -10,9 +10,11 @@ import (
 	"github.com/meshway/meshway/routes"
 )
 
-// mainPriority is that of the kernel's rule for the main table, which has the routes to
-// pods.
-const mainPriority = 32766
+// mainPriority is that of the kernel's rule for mainTable, which has the routes to pods.
+const (
+	mainPriority = 32766
+	mainTable    = 254
+)
 
 // precedesMain reports whether a rule is looked up before the routes to pods.
 func (p Paths) precedesMain(r routes.ForeignRule) bool {
@@ -61,11 +63,12 @@ func (p Paths) misrouted(q PathQuery, found routes.Lookup) (plan.Problem, bool) 
 		return plan.Problem{}, false
 	}
 	for _, r := range p.Observed.ForeignRules {
-		cause := leads(r, found) && r.Drop == ""
+		how, cause := "", leads(r, found) && r.Drop == "" && r.Selects(q.Query)
 		if dropped {
-			cause = r.Drop != "" && !r.Uncertain()
+			how, cause = p.drops(r, q.Query)
+			cause = cause && r.Table != mainTable // without the rule, its routes apply as well
 		}
-		if !cause || r.Priority >= mainPriority || !r.Selects(q.Query) {
+		if !cause || r.Priority >= mainPriority {
 			continue
 		}
 		what := "would leave on " + found.Device
@@ -76,7 +79,7 @@ func (p Paths) misrouted(q PathQuery, found routes.Lookup) (plan.Problem, bool) 
 			Code:     "traffic-diverted",
 			Severity: plan.Error,
 			Subject:  "datacenter " + string(q.Datacenter),
-			Message:  fmt.Sprintf("%s from datacenter %s to pods of this host %s: the cause is rule %q", packetsOf(r), q.Datacenter, what, r),
+			Message:  fmt.Sprintf("%s from datacenter %s to pods of this host %s: the cause is rule %q%s", packetsOf(r), q.Datacenter, what, r, pointing(", which", how, r)),
 			Remedy:   fmt.Sprintf("run %s rule del %s, or exclude the packets from it", ipCommand(q.Destination), r),
 		}, true
 	}

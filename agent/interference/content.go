@@ -13,7 +13,7 @@ import (
 )
 
 // NotLookedUp returns a problem for each rule of another program that diverts or drops
-// packets for which the kernel refuses a lookup: those of protocols as SCTP, and those with
+// packets for which the kernel refuses a lookup: those of protocols such as SCTP, and those with
 // selectors that a lookup does not have. What such a rule does follows from its content.
 func (p Paths) NotLookedUp() []plan.Problem {
 	var out []plan.Problem
@@ -66,8 +66,8 @@ func (p Paths) effect(r routes.ForeignRule, to netip.Addr) (effect, bool) {
 	if found.Via.IsValid() && found.Device != "" {
 		text += " dev " + found.Device
 	}
-	out := effect{what: "are dropped", how: fmt.Sprintf(" and points to route %q of table %d", text, r.Table)}
-	if !found.Drop {
+	out := effect{what: "are dropped", how: pointing(" and", text, r)}
+	if found.Drop == "" {
 		out.what = fmt.Sprintf("would leave on %s outside of the tunnels and %s", cmp.Or(found.Device, "other devices"), guarded)
 	}
 	return out, true

@@ -27,7 +27,7 @@ func dualPaths() interference.Paths {
 			{Prefix: netip.MustParsePrefix("0.0.0.0/0"), Device: "eth1", Via: addresses("192.0.2.1")[0]},
 			{Prefix: netip.MustParsePrefix("::/0"), Device: "eth1"},
 			{Prefix: netip.MustParsePrefix("10.3.128.0/17"), Throw: true},
-			{Prefix: netip.MustParsePrefix("10.3.64.0/18"), Drop: true},
+			{Prefix: netip.MustParsePrefix("10.3.64.0/18"), Drop: "blackhole"},
 			{Prefix: netip.MustParsePrefix("10.3.32.0/19"), Device: "mesh0"},
 		},
 	}

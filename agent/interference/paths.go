@@ -58,7 +58,7 @@ func (p Paths) pods() pods {
 
 // Queries returns two lookups for each datacenter and family, for a packet of a
 // pod and one of this host, and those for which a rule or route of another program
-// may apply although it does not to these.
+// may apply although it does not to these, or drop the packet.
 func (p Paths) Queries() []PathQuery {
 	from := p.pods()
 	var out []PathQuery
@@ -86,7 +86,13 @@ func (p Paths) Queries() []PathQuery {
 			out = append(out, p.narrow(from, r)...)
 		}
 	}
-	return out[:min(len(out), bound)]
+	out = out[:min(len(out), bound)]
+	for _, q := range p.dropQueries(from) {
+		if !slices.Contains(out, q) {
+			out = append(out, q)
+		}
+	}
+	return out
 }
 
 // queries returns the lookups to one address.
@@ -223,25 +229,6 @@ const (
 	unspecifiedTables = 252
 	localTable        = 255
 )
-
-// dropped returns the rule of another program that drops the packet of a query, before
-// Meshway's routes are looked up; false: there is none. One with selectors that the
-// query does not have may not be the cause.
-func (p Paths) dropped(q PathQuery) (plan.Problem, bool) {
-	for _, r := range p.Observed.ForeignRules {
-		if r.Drop != "" && !r.Uncertain() && p.precedes(r) && r.Selects(q.Query) {
-			return plan.Problem{
-				Code:     "traffic-diverted",
-				Severity: plan.Error,
-				Subject:  "datacenter " + string(q.Datacenter),
-				Message: fmt.Sprintf("%s to datacenter %s are dropped: the cause is rule %q, which precedes Meshway's rule %d",
-					packetsOf(r), q.Datacenter, r, p.Config.Routing.RulePriority),
-				Remedy: fmt.Sprintf("run %s rule del %s, or add the rule again with a priority above %d", ipCommand(q.Destination), r, p.Config.Routing.RulePriority),
-			}, true
-		}
-	}
-	return plan.Problem{}, false
-}
 
 // packetsOf returns how many of the packets between two addresses a rule is for.
 func packetsOf(r routes.ForeignRule) string {

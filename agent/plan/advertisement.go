@@ -90,7 +90,7 @@ func rankAddress(host Host, addr netip.Addr) int {
 	rank := map[DeviceKind]int{Physical: rankPhysical, Loopback: rankLoopback, Virtual: rankVirtual}[place.Kind]
 	for _, r := range host.Routes {
 		switch {
-		case r.Drop || r.Device == "" || r.Device != place.Device:
+		case r.Drop != "" || r.Device == "" || r.Device != place.Device:
 		case r.Prefix.Bits() == 0 && sharesLink(host, r, addr):
 			return rankRouter
 		case r.Prefix.Bits() == 0 && r.Prefix.Addr().Is4() == addr.Is4():

@@ -67,7 +67,7 @@ func newLocalRanges(cfg config.Config, h Host, more []Need) localRanges {
 			routers[r.Via] = true
 			l.addAddress(r.Via, "a router of the host", true)
 		}
-		if _, connected := l.networks[r.Prefix]; connected || r.Drop || r.Prefix.Bits() == 0 || tunnel.IsLane(cfg.WireGuard.Interface, r.Device) {
+		if _, connected := l.networks[r.Prefix]; connected || r.Drop != "" || r.Prefix.Bits() == 0 || tunnel.IsLane(cfg.WireGuard.Interface, r.Device) {
 			continue
 		}
 		l.sorted = append(l.sorted, localRange{prefix: r.Prefix, name: "the route " + r.Text()})

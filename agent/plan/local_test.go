@@ -65,7 +65,7 @@ func locals() []local {
 		},
 		{name: "a wider route", host: route(via("10.0.0.0/8", "192.168.50.2")), routed: []string{remote}},
 		{name: "the default route", host: route(via("0.0.0.0/0", "192.168.50.2")), routed: []string{remote}},
-		{name: "a route that drops", host: route(routes.HostRoute{Prefix: netip.MustParsePrefix(remote), Drop: true}), routed: []string{remote}},
+		{name: "a route that drops", host: route(routes.HostRoute{Prefix: netip.MustParsePrefix(remote), Drop: "blackhole"}), routed: []string{remote}},
 		{name: "a route of a lane", host: route(routes.HostRoute{Prefix: netip.MustParsePrefix("10.3.9.1/32"), Device: "mesh0"}), routed: []string{remote}},
 		{
 			name: "a route of a device with a similar name", host: route(routes.HostRoute{Prefix: netip.MustParsePrefix("10.3.9.0/24"), Device: "meshlan"}),

@@ -23,7 +23,7 @@ func localPodCIDRs(h Host, announced []catalog.Prefix) []netip.Prefix {
 	egress := egressDevices(h)
 	var out []netip.Prefix
 	for _, r := range h.Routes {
-		local := r.Drop || r.Device != "" && !slices.Contains(egress, r.Device)
+		local := r.Drop != "" || r.Device != "" && !slices.Contains(egress, r.Device)
 		if via := r.Via; via.IsValid() {
 			local = local && slices.Contains(h.Addresses, via) && r.Prefix.Contains(via)
 		}

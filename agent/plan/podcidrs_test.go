@@ -24,9 +24,9 @@ func mainTable(lines ...string) []routes.HostRoute {
 	var out []routes.HostRoute
 	for _, line := range lines {
 		words := strings.Fields(line)
-		r := routes.HostRoute{Drop: words[0] == "blackhole" || words[0] == "unreachable"}
-		if r.Drop {
-			words = words[1:]
+		r := routes.HostRoute{}
+		if words[0] == "blackhole" || words[0] == "unreachable" {
+			r.Drop, words = words[0], words[1:]
 		}
 		if !strings.Contains(words[0], "/") {
 			words[0] += "/32"

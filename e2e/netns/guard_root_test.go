@@ -53,6 +53,27 @@ func TestPacketsForOtherDatacentersNeverLeaveUnencrypted(t *testing.T) {
 			remedies: []string{"ip rule del pref 103 to 10.12.0.0/16 prohibit", "ip -6 rule del pref 104 to fd00:12::/32 blackhole"},
 		},
 		{
+			name: "rules to tables that drop",
+			take: []string{
+				"ip route add blackhole default table 91", "ip rule add pref 116 to 10.12.0.0/16 lookup 91",
+				"ip -6 route add unreachable default table 91", "ip -6 rule add pref 116 lookup 91",
+			},
+			giveBack: []string{"ip rule del pref 116", "ip -6 rule del pref 116", "ip route flush table 91", "ip -6 route flush table 91"},
+			remedies: []string{"ip rule del pref 116 to 10.12.0.0/16 lookup 91", "ip -6 rule del pref 116 lookup 91"},
+		},
+		{
+			name: "rules to tables that drop a part of a prefix",
+			take: []string{
+				"ip route add unreachable 10.12.64.0/18 table 92", "ip rule add pref 117 lookup 92",
+				"ip -6 route add prohibit fd00:12:0:64::/64 table 92", "ip -6 rule add pref 117 lookup 92",
+				"ip route add throw default table 93", "ip rule add pref 118 lookup 93",
+			},
+			giveBack: []string{
+				"ip rule del pref 117", "ip -6 rule del pref 117", "ip rule del pref 118", "ip route flush table 92", "ip -6 route flush table 92", "ip route flush table 93",
+			},
+			remedies: []string{"ip rule del pref 117 lookup 92", "ip -6 rule del pref 117 lookup 92"},
+		},
+		{
 			name: "rules for some packets only",
 			take: []string{
 				"ip rule add pref 105 ipproto icmp lookup main", "ip -6 rule add pref 105 ipproto ipv6-icmp lookup main",

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/meshway/meshway/routes"
+	"github.com/meshway/meshway/routes/routestest"
 )
 
 // Attributes of rules that ip 6.1 does not know (linux/fib_rules.h).
@@ -104,7 +105,7 @@ func TestTablesOfRulesThatAreNotLookedUpAreRead(t *testing.T) {
 		_, err := w.Lookup(t.Context(), r.Narrow(routes.Query{Destination: netip.MustParseAddr(map[routes.Family]string{routes.IPv4: "10.99.0.1", routes.IPv6: "fd00:99::1"}[r.Family])}, false))
 		assert.Equal(t, r.LookedUp(), err == nil || r.Priority == 71, "%s: %v", r, err)
 	}
-	require.Len(t, observed.Tables, 1)
+	assert.Empty(t, observed.Tables[98], "no route of it drops packets")
 	var texts []string
 	for _, a := range []string{"10.7.0.1", "10.8.0.1", "fd00:8::1", "fd00:9::1"} {
 		r, ok := routes.LookupIn(observed.Tables[99], netip.MustParseAddr(a), 0)
@@ -113,4 +114,30 @@ func TestTablesOfRulesThatAreNotLookedUpAreRead(t *testing.T) {
 		}
 	}
 	assert.Equal(t, []string{"10.7.0.1: 0.0.0.0/0 via 10.1.0.9", "fd00:8::1: blackhole fd00:8::/32"}, texts)
+}
+
+// TestRoutesThatDropAreReadFromTheTablesOfRules has rules for packets that the kernel looks up.
+func TestRoutesThatDropAreReadFromTheTablesOfRules(t *testing.T) {
+	w := newWorld(t)
+	for _, line := range []string{
+		"rule add pref 70 lookup 97", "-6 rule add pref 70 lookup 97", "rule add pref 71 from 10.1.0.0/16 lookup main",
+		"route add default via 10.1.0.9 dev mesh0 onlink table 97", "route add unreachable 10.7.0.0/16 table 97", "route add throw 10.8.0.0/16 table 97",
+		"-6 route add prohibit fd00:7::/32 table 97", "-6 route add default dev mesh0 table 97", "route add blackhole 10.9.0.0/16",
+		"rule add pref 72 ipproto udp lookup 7117",
+	} {
+		w.ip("%s", line)
+	}
+	_, err := routestest.Apply(t.Context(), w, routestest.Sample(), true)
+	require.NoError(t, err)
+	observed, err := w.Observe(t.Context(), routes.DefaultTable)
+	require.NoError(t, err)
+	prefix := netip.MustParsePrefix
+	assert.Equal(t, map[int][]routes.HostRoute{
+		97: {
+			{Prefix: prefix("10.7.0.0/16"), Drop: "unreachable"},
+			{Prefix: prefix("10.8.0.0/16"), Throw: true},
+			{Prefix: prefix("fd00:7::/32"), Device: "lo", Drop: "prohibit"},
+		},
+		254: {{Prefix: prefix("10.9.0.0/16"), Drop: "blackhole"}},
+	}, observed.Tables, "without the routes of Meshway, of which some drop packets")
 }

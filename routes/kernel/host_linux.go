@@ -25,48 +25,85 @@ func (k *Kernel) HostRoutes(ctx context.Context) ([]routes.HostRoute, error) {
 	if o.devices, err = deviceNames(); err != nil {
 		return nil, err
 	}
-	return o.hostRoutes(ctx, unix.RT_TABLE_MAIN)
+	return o.hostRoutes(ctx, unix.RT_TABLE_MAIN, unix.RTN_UNSPEC)
 }
 
-// hostRoutes returns the routes of a table, of both families.
-func (o observer) hostRoutes(ctx context.Context, table int) ([]routes.HostRoute, error) {
+// hostRoutes returns the routes of a table that are of some kinds, of both families.
+func (o observer) hostRoutes(ctx context.Context, table int, kinds ...byte) ([]routes.HostRoute, error) {
 	var list []routes.HostRoute
 	for _, f := range []routes.Family{routes.IPv4, routes.IPv6} {
-		before := len(list)
-		err := o.dumpTable(ctx, table, f, func() { list = list[:before] }, func(r route) {
-			list = append(list, r.hostRoute(o.devices[r.ifindex]))
-		})
-		if err != nil {
-			return nil, err
+		for _, kind := range kinds {
+			before := len(list)
+			err := o.dumpTable(ctx, table, f, kind, func() { list = list[:before] }, func(r route) {
+				list = append(list, r.hostRoute(o.devices[r.ifindex]))
+			})
+			if err != nil {
+				return nil, err
+			}
 		}
 	}
 	return list, nil
 }
 
-// maxTables bounds the tables of other programs that are read.
-const maxTables = 8
+// The bounds of the tables of other programs that are read: all routes, or those that drop
+// packets or end the lookup.
+const (
+	maxTables     = 8
+	maxDropTables = 64
+)
 
-// tables reads the tables of those rules for which the kernel does not look up packets.
+// tables reads the tables of the rules of other programs: all routes for those rules for
+// which the kernel does not look up packets.
 func (o observer) tables(ctx context.Context, to *routes.Observed) error {
-	for _, r := range to.ForeignRules {
-		if _, known := to.Tables[r.Table]; r.LookedUp() || r.Table == 0 || known || len(to.Tables) >= maxTables {
-			continue
+	read := map[int][]routes.HostRoute{}
+	for _, all := range []bool{true, false} {
+		bound := len(read) + maxDropTables
+		if all {
+			bound = maxTables
 		}
-		list, err := o.hostRoutes(ctx, r.Table)
-		if err != nil {
-			return err
+		for _, r := range to.ForeignRules {
+			own := r.Table == 0 || r.Table == o.table || r.Table == routes.NodesTable(o.table)
+			if _, known := read[r.Table]; r.LookedUp() == all || own || known || len(read) >= bound {
+				continue
+			}
+			kinds := droppingKinds()
+			if all {
+				kinds = []byte{unix.RTN_UNSPEC}
+			}
+			list, err := o.hostRoutes(ctx, r.Table, kinds...)
+			if err != nil {
+				return err
+			}
+			read[r.Table] = list
 		}
-		if to.Tables == nil {
-			to.Tables = map[int][]routes.HostRoute{}
-		}
-		to.Tables[r.Table] = list
+	}
+	if len(read) > 0 {
+		to.Tables = read
 	}
 	return nil
 }
 
+// droppingKinds returns the kinds of routes that drop packets or end the lookup.
+func droppingKinds() []byte {
+	return []byte{unix.RTN_BLACKHOLE, unix.RTN_UNREACHABLE, unix.RTN_PROHIBIT, unix.RTN_THROW}
+}
+
 func (r route) hostRoute(device string) routes.HostRoute {
-	drop := r.kind == unix.RTN_BLACKHOLE || r.kind == unix.RTN_UNREACHABLE || r.kind == unix.RTN_PROHIBIT
-	return routes.HostRoute{Prefix: r.Prefix, Device: device, Via: r.via, Drop: drop, Throw: r.kind == unix.RTN_THROW, Advertised: r.protocol == unix.RTPROT_RA}
+	return routes.HostRoute{Prefix: r.Prefix, Device: device, Via: r.via, Drop: r.drop(), Throw: r.kind == unix.RTN_THROW, Advertised: r.protocol == unix.RTPROT_RA}
+}
+
+// drop returns how the route drops packets; empty: it does not.
+func (r route) drop() string {
+	switch r.kind {
+	case unix.RTN_BLACKHOLE:
+		return "blackhole"
+	case unix.RTN_UNREACHABLE:
+		return "unreachable"
+	case unix.RTN_PROHIBIT:
+		return "prohibit"
+	default:
+		return ""
+	}
 }
 
 // concernsHostRoutes reports whether HostRoutes is in use and the route is one

@@ -44,7 +44,7 @@ func TestHostRoutesReturnsTheMainTable(t *testing.T) {
 	at("192.0.2.0/24", routes.HostRoute{Device: "pmesh0"})
 	at("10.44.1.0/24", routes.HostRoute{Device: "pmesh0", Via: netip.MustParseAddr("192.0.2.8")})
 	at("10.44.2.7/32", routes.HostRoute{Device: "pmesh1"})
-	at("10.44.3.0/26", routes.HostRoute{Drop: true})
+	at("10.44.3.0/26", routes.HostRoute{Drop: "blackhole"})
 	at("10.44.4.0/24", routes.HostRoute{Device: "pmesh1", Via: netip.MustParseAddr("fe80::1")})
 	at("10.44.5.0/24", routes.HostRoute{})
 	at("fd44:2::/64", routes.HostRoute{Device: "pmesh1"})
