@@ -208,13 +208,16 @@ func (f Filters) tunnelFlows(t tunnel.Observed, endpoint netip.AddrPort) []flow 
 	peer := endpoint.Addr().Unmap()
 	uplinks := f.uplinks(peer)
 	ports := f.bridgePorts(uplinks)
+	marked := func(mark uint32) ruleset.Flow {
+		return ruleset.Flow{Mark: ruleset.Mark{Value: mark, Known: ruleset.AllBits}}
+	}
 	return []flow{
 		{purpose: tunnelsIn, answers: true, packet: ruleset.Packet{
-			Hooks: []string{"prerouting", "input"}, In: uplinks, InPorts: ports, Source: peer, Here: true,
+			Flow: marked(f.Firewall.Mark), Hooks: []string{"prerouting", "input"}, In: uplinks, InPorts: ports, Source: peer, Here: true,
 			Protocol: "udp", DestinationPort: t.ListenPort, States: []string{"new"},
 		}},
 		{purpose: tunnelsOut, answers: true, packet: ruleset.Packet{
-			Hooks: []string{"output", "postrouting"}, Out: uplinks, OutPorts: ports, Destination: peer,
+			Flow: marked(t.Mark), Hooks: []string{"output", "postrouting"}, Out: uplinks, OutPorts: ports, Destination: peer,
 			Protocol: "udp", SourcePort: t.ListenPort, DestinationPort: endpoint.Port(), States: []string{"new"},
 		}},
 	}
@@ -250,8 +253,9 @@ func (f Filters) bridgePorts(devices []string) []string {
 
 // sessionFlows returns the packets of liveness and of the catalog inside a tunnel.
 func (f Filters) sessionFlows(s plan.SessionConfig) []flow {
-	in := ruleset.Packet{Hooks: []string{"prerouting", "input"}, In: []string{s.Device}, Bare: true, Source: s.Remote, Destination: s.Local, Here: true, States: []string{"new"}}
-	out := ruleset.Packet{Hooks: []string{"output", "postrouting"}, Out: []string{s.Device}, Source: s.Local, Destination: s.Remote, Flow: ruleset.Flow{User: "0"}, States: []string{"new"}}
+	unmarked := ruleset.Mark{Known: ruleset.AllBits}
+	in := ruleset.Packet{Flow: ruleset.Flow{Mark: unmarked}, Hooks: []string{"prerouting", "input"}, In: []string{s.Device}, Bare: true, Source: s.Remote, Destination: s.Local, Here: true, States: []string{"new"}}
+	out := ruleset.Packet{Hooks: []string{"output", "postrouting"}, Out: []string{s.Device}, Source: s.Local, Destination: s.Remote, Flow: ruleset.Flow{User: "0", Mark: unmarked}, States: []string{"new"}}
 	with := func(p ruleset.Packet, protocol string, port uint16) ruleset.Packet {
 		p.Protocol, p.DestinationPort = protocol, port
 		return p

@@ -24,7 +24,7 @@ func filters() interference.Filters {
 	return interference.Filters{
 		Paths: p,
 		Tunnels: []tunnel.Observed{{
-			Config: tunnel.Config{Name: "mesh0", ListenPort: 51820},
+			Config: tunnel.Config{Name: "mesh0", ListenPort: 51820, Mark: 0x20},
 			Peers:  []tunnel.ObservedPeer{{Peer: tunnel.Peer{Endpoint: netip.MustParseAddrPort("198.51.100.2:51820")}}},
 		}},
 		Firewall: routes.Firewall{
@@ -32,6 +32,7 @@ func filters() interference.Filters {
 			Local:       []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")},
 			Remote:      []netip.Prefix{netip.MustParsePrefix("10.3.0.0/16")},
 			TunnelPorts: []uint16{51820},
+			Mark:        0x20,
 		},
 		Sessions: []plan.SessionConfig{{Device: "mesh0", Local: addresses("100.96.0.1")[0], Remote: addresses("100.96.0.3")[0]}},
 	}
@@ -104,6 +105,36 @@ func TestRulesThatDropTrafficAreReportedWithTheCommandThatLetsItPass(t *testing.
 			Message: `chain PREROUTING of table "ip raw" drops WireGuard packets of other gateways: the cause is the rule "udp dport 51820 drop"`,
 			Remedy:  "run iptables -t raw -I PREROUTING -p udp -m multiport --dports 51820 -j ACCEPT" + boot,
 		}},
+		"marks.nft": {
+			{
+				Code: "traffic-filtered", Severity: plan.Warning, Subject: `chain through of table "inet fw"`,
+				Message: `chain through of table "inet fw" may drop some packets of pods to other datacenters and packets of other datacenters to pods: ` +
+					`the cause is the rule "meta mark 0x00000020 drop"`,
+				Remedy: `run nft insert rule inet fw through 'oifname "mesh*" accept' && nft insert rule inet fw through 'iifname "mesh*" accept'` + boot,
+			},
+			{
+				Code: "traffic-filtered", Severity: plan.Warning, Subject: `chain early of table "inet fw"`,
+				Message: `chain early of table "inet fw" may drop some WireGuard packets of other gateways: the cause is the rule "udp dport 51820 meta mark 0x00000020 drop"`,
+				Remedy:  "run nft insert rule inet fw early 'udp dport { 51820 } accept'" + boot,
+			},
+			{
+				Code: "traffic-filtered", Severity: plan.Error, Subject: `chain in of table "inet fw"`,
+				Message: `chain in of table "inet fw" drops WireGuard packets of other gateways: the cause is the rule "iifname \"eth*\" meta mark & 0x00000020 == 0x00000020 drop"`,
+				Remedy:  "run nft insert rule inet fw in 'udp dport { 51820 } accept'" + boot,
+			},
+			{
+				Code: "traffic-filtered", Severity: plan.Error, Subject: `chain out of table "inet fw"`,
+				Message: `chain out of table "inet fw" drops WireGuard packets to other gateways: ` +
+					`the cause is the rule "meta mark vmap { 0x00000001 : accept, 0x00000010-0x00000030 : drop }"`,
+				Remedy: "run nft insert rule inet fw out 'udp sport { 51820 } accept'" + boot,
+			},
+			{
+				Code: "traffic-filtered", Severity: plan.Error, Subject: `chain out of table "inet fw"`,
+				Message: `chain out of table "inet fw" drops liveness packets to the tunnels and connections through the tunnels to control ports: ` +
+					`the cause is the rule "meta mark & 0x000000f0 != 0x00000020 drop"`,
+				Remedy: `run nft insert rule inet fw out 'oifname "mesh*" accept'` + boot,
+			},
+		},
 		"docker.legacy": {{
 			Code: "traffic-filtered", Severity: plan.Error, Subject: `chain FORWARD of table "ip filter of iptables-legacy"`,
 			Message: `chain FORWARD of table "ip filter of iptables-legacy" drops packets of pods to other datacenters and packets of other datacenters to pods: ` +

@@ -46,6 +46,14 @@ func TestRulesOfOthersThatDropTrafficAreReportedUntilTheyAreGone(t *testing.T) {
 			remedies: []string{"nft insert rule inet fw out 'udp sport { 51820 } accept'", `nft insert rule inet fw out 'oifname "mesh*" accept'`},
 		},
 		{
+			name: "the mark of packets of the underlay",
+			drop: []string{
+				"nft add table inet fw", "nft add chain inet fw in { type filter hook input priority 0; }", "nft add rule inet fw in meta mark 0x20 drop",
+				"nft add chain inet fw out { type filter hook output priority 0; }", "nft add rule inet fw out meta mark & 0xff == 0x20 drop",
+			},
+			remedies: []string{"nft insert rule inet fw in 'udp dport { 51820 } accept'", "nft insert rule inet fw out 'udp sport { 51820 } accept'"},
+		},
+		{
 			name: "set of ipset and a match that nft does not print",
 			drop: []string{
 				"nft add table ip filter", "iptables -N blocked", "ipset create west hash:net", "ipset add west 10.12.0.0/16",

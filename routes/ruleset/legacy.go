@@ -23,6 +23,7 @@ func ParseLegacy(t Table, listing string) []Chain {
 			c := Chain{Table: t, Name: words[0]}
 			if words[1] != "-" {
 				c.Type, c.Hook, c.Policy = "filter", strings.ToLower(words[0]), strings.ToLower(words[1])
+				c.Priority = map[string]int{"raw": rawPriority, "mangle": -150, "security": 50}[t.Name]
 			}
 			index[c.Name] = len(out)
 			out = append(out, c)
@@ -41,6 +42,7 @@ func ParseLegacy(t Table, listing string) []Chain {
 func legacyRule(text string) []Statement {
 	var out []Statement
 	words := quotedWords(text)
+	extension := "" // the last one, whose options follow
 	for len(words) > 0 {
 		op := "=="
 		if words[0] == "!" && len(words) > 1 {
@@ -58,7 +60,11 @@ func legacyRule(text string) []Statement {
 		switch {
 		case option == "-j" || option == "-g":
 			return append(out, legacyTarget(option, values))
-		case option == "-m" && len(values) == 1 && slices.Contains(legacyMatches(), values[0]), option == "--comment":
+		case option == "-m" && len(values) == 1 && slices.Contains(legacyMatches(), values[0]):
+			extension = values[0]
+		case option == "--comment":
+		case option == "--mark" && extension == "mark" && len(values) == 1:
+			out = append(out, legacyMark(op, values[0]))
 		default:
 			out = append(out, legacyMatch(option, op, values))
 		}
@@ -177,6 +183,21 @@ func legacySpecial(option, op string, values []string, payload func(protocol, fi
 	default:
 		return nil, false
 	}
+}
+
+// legacyMark returns the statement for a mark of a packet, which may have a mask.
+func legacyMark(op, text string) Statement {
+	number, bits, masked := strings.Cut(text, "/")
+	value, err := strconv.ParseUint(number, 0, 32)
+	mask, err2 := strconv.ParseUint(bits, 0, 32)
+	if err != nil || masked && err2 != nil {
+		return Statement{"xt": map[string]any{"type": "match", "name": "--mark"}}
+	}
+	var left any = map[string]any{"meta": map[string]any{"key": "mark"}}
+	if masked {
+		left = map[string]any{"&": []any{left, float64(mask)}}
+	}
+	return Statement{"match": map[string]any{"op": op, "left": left, "right": float64(value)}}
 }
 
 // legacyUsers returns a user, or a range of them.

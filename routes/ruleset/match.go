@@ -117,6 +117,9 @@ func (p Packet) equals(left, right any) truth {
 	if result, isFlags := p.compareFlags(left, right); isFlags {
 		return result
 	}
+	if result, isMark := p.compareMark(left, right); isMark {
+		return result
+	}
 	if have, _ := p.field(left); len(have) > 0 {
 		return equalsAll(have, right)
 	}

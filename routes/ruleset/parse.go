@@ -17,6 +17,7 @@ type object struct {
 	}
 	Chain *struct {
 		Family, Table, Name, Type, Hook, Policy string
+		Prio                                    int
 	}
 	Rule *struct {
 		Family, Table, Chain string
@@ -47,7 +48,7 @@ func ParseChains(listing []byte) ([]Chain, error) {
 		case o.Chain != nil:
 			out = append(out, Chain{
 				Table: Table{Family: o.Chain.Family, Name: o.Chain.Table}, Name: o.Chain.Name,
-				Type: o.Chain.Type, Hook: o.Chain.Hook, Policy: o.Chain.Policy,
+				Type: o.Chain.Type, Hook: o.Chain.Hook, Policy: o.Chain.Policy, Priority: o.Chain.Prio,
 			})
 		case o.Rule != nil && len(out) > 0:
 			c := &out[len(out)-1]

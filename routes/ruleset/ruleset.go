@@ -41,11 +41,12 @@ func (t Table) String() string {
 
 // Chain is a chain with its rules.
 type Chain struct {
-	Table  Table
-	Name   string
-	Type   string // of a base chain: "filter"
-	Hook   string // of a base chain: "forward"; empty: it is none
-	Policy string // of a base chain: "accept" or "drop"
+	Table    Table
+	Name     string
+	Type     string // of a base chain: "filter"
+	Hook     string // of a base chain: "forward"; empty: it is none
+	Policy   string // of a base chain: "accept" or "drop"
+	Priority int    `json:",omitempty"` // of a base chain
 	// Devices are those of a base chain of hook ingress or egress, as far as they are known;
 	// a name may end with *.
 	Devices []string `json:",omitempty"`

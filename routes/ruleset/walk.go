@@ -1,9 +1,9 @@
 package ruleset
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 )
 
 // Packet is a packet that another program's rules may drop. A zero field is not
@@ -28,6 +28,7 @@ type Packet struct {
 // known.
 type Flow struct {
 	Sources, Destinations netip.Prefix // zero: only the addresses of the packet
+	Mark                  Mark         // in hooks of IP, unless another program changes it
 	User                  string       // of the process that sends them
 	ethernet              bool         // they certainly have a header of Ethernet
 }
@@ -38,6 +39,11 @@ func (r Ruleset) Drops(p Packet) []Drop {
 	for _, c := range r.Chains {
 		chains[c.String()] = c
 	}
+	policies := slices.ContainsFunc(r.Chains, Chain.ofPolicies)
+	walkOf := func(seen Packet) walk {
+		return walk{packet: seen, sets: r.Sets, ipsets: r.Ipsets, policies: policies, chains: chains, outcomes: map[string]outcome{}}
+	}
+	p = r.withMark(p, walkOf)
 	views := map[string]walk{} // what a packet has differs by hook and device
 	var out []Drop
 	for _, c := range r.Chains {
@@ -45,10 +51,10 @@ func (r Ruleset) Drops(p Packet) []Drop {
 		if !c.Filters() || !passes {
 			continue
 		}
-		view := c.Hook + " " + strings.Join(seen.In, " ") + ">" + strings.Join(seen.Out, " ")
+		view := fmt.Sprint(c.Hook, seen.In, seen.Out, seen.Mark)
 		w, ok := views[view]
 		if !ok {
-			w = walk{packet: seen, sets: r.Sets, ipsets: r.Ipsets, policies: slices.ContainsFunc(r.Chains, Chain.ofPolicies), chains: chains, outcomes: map[string]outcome{}}
+			w = walkOf(seen)
 			views[view] = w
 		}
 		out = append(out, w.drops(c)...)
@@ -62,6 +68,9 @@ func (r Ruleset) Drops(p Packet) []Drop {
 func (p Packet) at(c Chain) (Packet, bool) {
 	if family := c.Table.Family; family == "ip" && p.is6() || family == "ip6" && !p.is6() {
 		return p, false
+	}
+	if c.Table.Family == "bridge" || c.Table.Family == "netdev" || c.Hook == "ingress" || c.Hook == "egress" || c.Hook == "prerouting" && c.Priority <= rawPriority {
+		p.Mark = Mark{}
 	}
 	switch {
 	case c.Hook == "ingress":

@@ -32,7 +32,7 @@ func Text(d ruleset.Drop) string {
 
 // Cases returns all cases.
 func Cases() []Case {
-	return slices.Concat(nftCases(), setAndLegacyCases(), mapAndDeviceCases(), partialCases())
+	return slices.Concat(nftCases(), setAndLegacyCases(), mapAndDeviceCases(), partialCases(), markCases())
 }
 
 // mapAndDeviceCases returns the rules with verdict maps, and those of devices and bridges.
@@ -78,8 +78,7 @@ func Devices() []string { return []string{"eth0", "eth1", "mesh0", "cali0123", "
 // setAndLegacyCases returns the rules with named sets, and those of iptables-legacy.
 func setAndLegacyCases() []Case {
 	const (
-		chain  = "ip filter of iptables-legacy "
-		marked = "some at " + chain + `INPUT: the rule "-m mark --mark 0x1 -j DROP"`
+		chain = "ip filter of iptables-legacy "
 	)
 	return []Case{
 		{"sets.nft", map[string][]string{
@@ -100,8 +99,7 @@ func setAndLegacyCases() []Case {
 		{"options.legacy", map[string][]string{
 			"from pods":                 {chain + `FORWARD: the rule "-d 10.12.0.0/16 -j DROP" of chain no-mesh`},
 			"from pods, to a high port": {chain + `FORWARD: the rule "-d 10.12.0.0/16 -j DROP" of chain no-mesh`},
-			"WireGuard in, established": {marked}, "liveness in": {marked},
-			"WireGuard in": {chain + `INPUT: the rule "! -s 10.0.0.0/8 -p udp -m multiport --dports 53,51000:51999 -j REJECT --reject-with icmp-port-unreachable"`},
+			"WireGuard in":              {chain + `INPUT: the rule "! -s 10.0.0.0/8 -p udp -m multiport --dports 53,51000:51999 -j REJECT --reject-with icmp-port-unreachable"`},
 		}},
 		{"extensions.legacy", map[string][]string{
 			"from pods": {chain + "FORWARD: its policy drop"}, "from pods, established": {chain + "FORWARD: its policy drop"},
@@ -182,8 +180,9 @@ func Packets() map[string]ruleset.Packet {
 		change(&p)
 		return p
 	}
-	wireGuardIn := ruleset.Packet{Hooks: in, In: []string{"eth0", "eth1"}, Source: address("198.51.100.2"), Here: true, Protocol: "udp", DestinationPort: 51820, States: fresh}
-	wireGuardOut := ruleset.Packet{Hooks: out, Out: []string{"eth0"}, Destination: address("198.51.100.2"), Protocol: "udp", SourcePort: 51820, DestinationPort: 51820, States: fresh}
+	mark := ruleset.Flow{Mark: ruleset.Mark{Value: 0x20, Known: ruleset.AllBits}}
+	wireGuardIn := ruleset.Packet{Flow: mark, Hooks: in, In: []string{"eth0", "eth1"}, Source: address("198.51.100.2"), Here: true, Protocol: "udp", DestinationPort: 51820, States: fresh}
+	wireGuardOut := ruleset.Packet{Flow: mark, Hooks: out, Out: []string{"eth0"}, Destination: address("198.51.100.2"), Protocol: "udp", SourcePort: 51820, DestinationPort: 51820, States: fresh}
 	return map[string]ruleset.Packet{
 		"from pods":                 pod,
 		"from pods, established":    with(pod, func(p *ruleset.Packet) { p.States = established }),
@@ -198,6 +197,7 @@ func Packets() map[string]ruleset.Packet {
 		"WireGuard out":              wireGuardOut,
 		"WireGuard out, established": with(wireGuardOut, func(p *ruleset.Packet) { p.States = established }),
 		"liveness in": {
+			Flow:  ruleset.Flow{Mark: ruleset.Mark{Known: ruleset.AllBits}},
 			Hooks: in, In: []string{"mesh0"}, Bare: true, Source: address("100.96.0.2"), Destination: address("100.96.0.1"), Here: true, Protocol: "udp", DestinationPort: 3784, States: fresh,
 		},
 	}

@@ -39,3 +39,30 @@ func partialCases() []Case {
 		}},
 	}
 }
+
+// markCases returns rules for packets with a mark.
+func markCases() []Case {
+	const (
+		early   = `some at inet fw early: the rule "udp dport 51820 meta mark 0x00000020 drop"`
+		in      = `inet fw in: the rule "iifname \"eth*\" meta mark & 0x00000020 == 0x00000020 drop"`
+		out     = `inet fw out: the rule "meta mark vmap { 0x00000001 : accept, 0x00000010-0x00000030 : drop }"`
+		through = `some at inet fw through: the rule "meta mark 0x00000020 drop"`
+		changed = `inet fw in: the rule "meta mark & 0x00000022 == 0x00000020 drop"`
+		restore = `some at inet fw out: the rule "meta mark 0x00000020 drop"`
+		legacy  = `ip filter of iptables-legacy INPUT: the rule "-m mark ! --mark 0x0/0x20 -j DROP"`
+		ofConn  = `some at ip filter of iptables-legacy OUTPUT: the rule "-p udp -m connmark --mark 0x20/0x20 -j DROP"`
+	)
+	pods := []string{through}
+	return []Case{
+		{"marks.nft", map[string][]string{
+			"WireGuard in": {early, in}, "WireGuard in, established": {early, in}, "WireGuard out": {out}, "WireGuard out, established": {out},
+			"from pods": pods, "from pods, established": pods, "from pods, IPv6": pods, "from pods, to a high port": pods, "to pods": pods,
+		}},
+		{"marking.nft", map[string][]string{
+			"WireGuard in": {changed}, "WireGuard in, established": {changed}, "WireGuard out": {restore}, "WireGuard out, established": {restore},
+		}},
+		{"marks.legacy", map[string][]string{
+			"WireGuard in": {legacy}, "WireGuard in, established": {legacy}, "WireGuard out": {ofConn}, "WireGuard out, established": {ofConn},
+		}},
+	}
+}
