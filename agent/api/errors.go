@@ -22,6 +22,7 @@ const (
 	CodeConflict        = "conflict"       // the instance has changed since if_index
 	CodeRequestReused   = "request-reused" // another request had this request_id
 	CodeTooManyCalls    = "too-many-calls" // the caller has too many calls open
+	CodeTooSlow         = "too-slow"       // the program reads the first state of a watch too slowly
 	CodeEnded           = "ended"          // meshd ends, or this gateway has left the federation
 )
 
@@ -72,6 +73,13 @@ func requestReused(id string) error {
 	return rpc.NewRefusal(connect.CodeInvalidArgument, &catalog.Refusal{
 		Code: CodeRequestReused, Field: "request_id", Message: fmt.Sprintf("another request had the id %q", catalog.Shorten(id)),
 		Remedy: "use a new id for each write, such as a UUID",
+	})
+}
+
+func tooSlow() error {
+	return rpc.NewRefusal(connect.CodeResourceExhausted, &catalog.Refusal{
+		Code: CodeTooSlow, Message: fmt.Sprintf("the program has not read the first state within %s", stateTimeout),
+		Remedy: "read all messages of the state before they are processed, or select fewer services",
 	})
 }
 

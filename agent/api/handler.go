@@ -101,7 +101,7 @@ func (s *server) List(ctx context.Context, r *connect.Request[apipb.ListRequest]
 			return nil, err
 		}
 	}
-	state, err := s.listings.read(ctx, member, mode, filter)
+	state, err := s.listings.read(ctx, member, mode, selected(filter))
 	if err != nil {
 		return nil, err
 	}
@@ -174,13 +174,13 @@ func (s *server) Get(ctx context.Context, r *connect.Request[apipb.GetRequest]) 
 	if err != nil {
 		return nil, err
 	}
-	view, fresh, err := member.Read(ctx, mode)
+	state, err := s.listings.read(ctx, member, mode, one(key))
 	if err != nil {
 		return nil, err
 	}
-	item, found := feed.Get(view, key)
-	if !found {
+	if len(state.items) == 0 {
 		return nil, unknownService(key)
 	}
-	return connect.NewResponse(&apipb.GetResponse{Item: itemProto(item), Freshness: freshness(fresh)}), nil
+	limitSending(responseOf(ctx))
+	return connect.NewResponse(&apipb.GetResponse{Item: itemProto(state.items[0]), Freshness: freshness(state.fresh)}), nil
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/feed"
+	"github.com/meshway/meshway/consensus/catalog/replica"
 )
 
 // maxMemory is how much memory the states that are sent to the programs with one token, or
@@ -63,11 +64,28 @@ type list struct {
 	fresh consensus.Freshness
 }
 
+// found returns the services in a view that a call sends.
+type found func(*replica.View) []*feed.Item
+
+func selected(filter feed.Filter) found {
+	return func(view *replica.View) []*feed.Item { return feed.List(view, filter) }
+}
+
+// one returns the service with a key, or none.
+func one(key feed.Key) found {
+	return func(view *replica.View) []*feed.Item {
+		if item, ok := feed.Get(view, key); ok {
+			return []*feed.Item{item}
+		}
+		return nil
+	}
+}
+
 // read lists services when there is memory for them. While it waits, it holds nothing of
 // the catalog, so that it reads it again.
-func (l listings) read(ctx context.Context, member Member, mode consensus.ReadMode, filter feed.Filter) (list, error) {
+func (l listings) read(ctx context.Context, member Member, mode consensus.ReadMode, find found) (list, error) {
 	g := grantOf(ctx)
-	out, cost, err := l.once(ctx, member, mode, filter)
+	out, cost, err := l.once(ctx, member, mode, find)
 	if err != nil || g == nil {
 		return out, err
 	}
@@ -80,12 +98,12 @@ func (l listings) read(ctx context.Context, member Member, mode consensus.ReadMo
 		return out, err
 	}
 	g.held = cost
-	out, _, err = l.once(ctx, member, mode, filter)
+	out, _, err = l.once(ctx, member, mode, find)
 	return out, err
 }
 
 // once lists services, and estimates the memory that it takes to send them.
-func (l listings) once(ctx context.Context, member Member, mode consensus.ReadMode, filter feed.Filter) (list, int64, error) {
+func (l listings) once(ctx context.Context, member Member, mode consensus.ReadMode, find found) (list, int64, error) {
 	view, fresh, err := member.Read(ctx, mode)
 	if err != nil {
 		return list{}, 0, err
@@ -94,7 +112,7 @@ func (l listings) once(ctx context.Context, member Member, mode consensus.ReadMo
 		return list{}, 0, err
 	}
 	defer l.slots.Release(1)
-	out := list{items: feed.List(view, filter), index: view.Index(), fresh: fresh}
+	out := list{items: find(view), index: view.Index(), fresh: fresh}
 	return out, costOf(out.items), nil
 }
 

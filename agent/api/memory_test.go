@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"runtime"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -32,8 +34,8 @@ func (c copyOf) Read(context.Context, consensus.ReadMode) (*replica.View, consen
 
 func (copyOf) Feed() *feed.Feed { return nil }
 
-// large returns a catalog in which one datacenter has count services with the most labels.
-func large(t *testing.T, count int) *replica.State {
+// newCatalog returns a catalog of one datacenter, and what applies commands of its gateway.
+func newCatalog(t *testing.T) (*replica.State, func(...consensustest.Command)) {
 	t.Helper()
 	state, index := replica.New(), uint64(10)
 	apply := func(commands ...consensustest.Command) {
@@ -50,6 +52,34 @@ func large(t *testing.T, count int) *replica.State {
 		}
 	}
 	apply(consensustest.NewInit("dc0", "gw0"))
+	return state, apply
+}
+
+// exporting returns a catalog with one export that has slices of endpoints.
+func exporting(t *testing.T, slices, perSlice int) *replica.State {
+	t.Helper()
+	state, apply := newCatalog(t)
+	e := catalog.Export{
+		ExportKey: catalog.ExportKey{Datacenter: "dc0", Namespace: "default", Name: "shop"}, Type: catalog.ClusterSetIP,
+		SessionAffinity: catalog.NoSessionAffinity, Affinity: catalog.AffinityNone, CreatedAt: time.Now(),
+	}
+	apply(catalog.NewPutExports([]catalog.Export{e}))
+	address := netip.MustParseAddr("10.0.0.1")
+	for i := range slices {
+		s := catalog.EndpointSlice{EndpointSliceKey: catalog.EndpointSliceKey{ExportKey: e.ExportKey, Slice: fmt.Sprint("s", i)}}
+		for range perSlice {
+			s.Endpoints = append(s.Endpoints, catalog.Endpoint{Address: address, Ready: true, Zone: "zone"})
+			address = address.Next()
+		}
+		apply(catalog.NewPutEndpoints([]catalog.EndpointSlice{s}))
+	}
+	return state
+}
+
+// large returns a catalog in which one datacenter has count services with the most labels.
+func large(t *testing.T, count int) *replica.State {
+	t.Helper()
+	state, apply := newCatalog(t)
 	labels := map[string]string{}
 	for i := range 64 {
 		labels[fmt.Sprintf("label-%02d", i)] = strings.Repeat("v", 30)
@@ -93,48 +123,65 @@ func heap() int {
 }
 
 func TestParallelListsTakeBoundedMemory(t *testing.T) {
-	const procedure, count = "List", 2_000
+	const count = 2_000
 	state := large(t, count)
-	for _, content := range []string{"application/json", "application/proto"} {
+	for content, body := range map[string]string{"application/json": "{}", "application/proto": ""} {
 		t.Run(content, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				_, handler := api.New(api.Config{
-					Datacenter: "dc0", Member: func() (api.Member, error) { return copyOf{state}, nil },
-				})
-				const callers, most = 16, 32 << 20
-				release := make(chan struct{})
-				var mu sync.Mutex
-				began, answers := 0, make([]*slow, callers)
-				var running sync.WaitGroup
-				before := heap()
-				for i := range callers {
-					answers[i] = &slow{ResponseRecorder: httptest.NewRecorder(), release: release, began: func() {
-						mu.Lock()
-						defer mu.Unlock()
-						began++
-					}}
-					running.Go(func() {
-						body := "{}"
-						if content == "application/proto" {
-							body = ""
-						}
-						request := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/meshway.catalog.v1.Catalog/"+procedure, strings.NewReader(body))
-						request.Header.Set("Content-Type", content)
-						handler.ServeHTTP(answers[i], request)
-					})
-				}
-				synctest.Wait()
-				held := heap() - before
-				t.Logf("%d of %d calls hold %d MiB", began, callers, held>>20)
-				assert.Less(t, held, most)
-				assert.Positive(t, began)
-				close(release)
-				running.Wait()
-				for _, a := range answers {
-					require.Equal(t, http.StatusOK, a.Code)
-					require.Greater(t, a.size, count*64*30, "all services are in it")
-				}
-			})
+			call{procedure: "List", content: content, body: body, callers: 16, most: 32 << 20, least: count * 64 * 30}.run(t, state)
 		})
 	}
+}
+
+// An export may have as many endpoints as its datacenter may have in all.
+func TestParallelGetsTakeBoundedMemory(t *testing.T) {
+	const slices, perSlice = 64, 200
+	state := exporting(t, slices, perSlice)
+	call{
+		procedure: "Get", content: "application/json", body: `{"name":"shop","namespace":"default"}`, callers: 128, most: 32 << 20, least: slices * perSlice * 20,
+	}.run(t, state)
+}
+
+// call is one that many callers make at a time, of which none reads the answer.
+type call struct {
+	procedure, content, body string
+	callers                  int
+	most                     int // bytes that all of them hold
+	least                    int // bytes of an answer
+}
+
+func (c call) run(t *testing.T, state *replica.State) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		_, handler := api.New(api.Config{
+			Datacenter: "dc0", Member: func() (api.Member, error) { return copyOf{state}, nil },
+		})
+		release := make(chan struct{})
+		var mu sync.Mutex
+		began, answers := 0, make([]*slow, c.callers)
+		var running sync.WaitGroup
+		before := heap()
+		for i := range c.callers {
+			answers[i] = &slow{ResponseRecorder: httptest.NewRecorder(), release: release, began: func() {
+				mu.Lock()
+				defer mu.Unlock()
+				began++
+			}}
+			running.Go(func() {
+				request := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/meshway.catalog.v1.Catalog/"+c.procedure, strings.NewReader(c.body))
+				request.Header.Set("Content-Type", c.content)
+				handler.ServeHTTP(answers[i], request)
+			})
+		}
+		synctest.Wait()
+		held := heap() - before
+		t.Logf("%d of %d calls hold %d MiB", began, c.callers, held>>20)
+		assert.Less(t, held, c.most)
+		assert.Positive(t, began)
+		close(release)
+		running.Wait()
+		for _, a := range answers {
+			require.Equal(t, http.StatusOK, a.Code)
+			require.Greater(t, a.size, c.least, "all is in it")
+		}
+	})
 }

@@ -19,6 +19,9 @@ const (
 	bookmarkInterval = 10 * time.Second
 	// sendTimeout is how long a program may not read what is sent to it.
 	sendTimeout = 30 * time.Second
+	// stateTimeout is how long a program may take to read the first state, which is in
+	// memory for so long.
+	stateTimeout = 5 * time.Minute
 	// maxChanges is how many changes one response has.
 	maxChanges = 256
 )
@@ -57,7 +60,7 @@ func (s *server) Watch(ctx context.Context, r *connect.Request[apipb.WatchReques
 
 // first sends the first state, and returns its index.
 func (s *server) first(ctx context.Context, member Member, mode consensus.ReadMode, filter feed.Filter, out sender) (uint64, error) {
-	state, err := s.listings.read(ctx, member, mode, filter)
+	state, err := s.listings.read(ctx, member, mode, selected(filter))
 	if err != nil {
 		return 0, err
 	}
@@ -122,12 +125,16 @@ type sender struct {
 
 // state sends the first state.
 func (s sender) state(items []*feed.Item, index uint64) error {
+	end := time.Now().Add(stateTimeout)
 	changes := make([]*apipb.Change, 0, min(len(items), maxChanges))
 	for i, item := range items {
 		changes = append(changes, &apipb.Change{Item: itemProto(item)})
 		if len(changes) == maxChanges && i+1 < len(items) {
 			if err := s.send(&apipb.WatchResponse{Changes: changes, State: true}); err != nil {
 				return err
+			}
+			if time.Now().After(end) {
+				return tooSlow()
 			}
 			changes = changes[:0]
 		}
