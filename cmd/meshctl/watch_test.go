@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"unicode"
 
 	"connectrpc.com/connect"
 	"github.com/stretchr/testify/assert"
@@ -83,4 +84,21 @@ func TestWatchPrintsOneLineOfJSONForEachChange(t *testing.T) {
 		"owner":"east/gw1","address":"10.1.0.6","ports":[{"port":80,"protocol":"tcp"}],"modifiedIndex":11}}`, lines[3])
 	assert.Equal(t, "web", script.requests[0].GetName())
 	assert.Equal(t, "default", script.requests[0].GetNamespace())
+}
+
+func TestChangesOfOthersCannotControlTheTerminalInAnyFormat(t *testing.T) {
+	for _, format := range []string{"table", "json", "yaml"} {
+		t.Run(format, func(t *testing.T) {
+			item := webAt("10.1.0.5", 8)
+			item.GetService().Labels = map[string]string{"\u009b2J\x1b[2J\u202e": "\u009b2J\x7f\x1b]0;title\a\u2028\nservice: null"}
+			item.GetService().Instance = "\u009b2J\x1b[2J"
+			script := &watched{script: [][]*apipb.WatchResponse{{{Index: 11, Changes: []*apipb.Change{{Item: item}}}}}}
+			r := meshctl(t, &fakeMeshd{catalog: script}, "watch", "-o", format)
+			require.Contains(t, r.out, "web")
+			for _, c := range r.out {
+				require.True(t, c == '\n' || unicode.IsPrint(c), "%q in %q", c, r.out)
+			}
+			assert.NotContains(t, r.out, "\nservice: null")
+		})
+	}
 }

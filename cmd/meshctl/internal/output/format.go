@@ -44,13 +44,31 @@ func (f *Format) Structured() bool { return *f == JSON || *f == YAML }
 
 // Encode writes a value in a structured format.
 func (f *Format) Encode(w io.Writer, view any) error {
+	document, err := encode(view)
+	if err != nil {
+		return err
+	}
+	return f.Write(w, document)
+}
+
+// EncodeLine writes a value as one line of JSON, escaped as Write does it.
+func EncodeLine(w io.Writer, view any) error {
+	document, err := encode(view)
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(escaped(document))
+	return err
+}
+
+func encode(view any) ([]byte, error) {
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
 	encoder.SetEscapeHTML(false)
 	if err := encoder.Encode(view); err != nil {
-		return fmt.Errorf("encode output: %w", err)
+		return nil, fmt.Errorf("encode output: %w", err)
 	}
-	return f.Write(w, b.Bytes())
+	return b.Bytes(), nil
 }
 
 // Write writes a JSON document: indented, or as YAML with the same keys in the same

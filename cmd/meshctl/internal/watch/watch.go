@@ -3,7 +3,6 @@ package watch
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"strconv"
@@ -97,7 +96,7 @@ func (w *Watcher) print(c apiclient.Change) error {
 	}
 	switch {
 	case *w.Format == output.JSON: // one line
-		return json.NewEncoder(w.Out).Encode(document)
+		return output.EncodeLine(w.Out, document)
 	case w.Format.Structured():
 		if _, err := fmt.Fprintln(w.Out, "---"); err != nil {
 			return err
