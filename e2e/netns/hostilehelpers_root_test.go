@@ -1,0 +1,291 @@
+//go:build linux && root
+
+package netns_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/meshway/meshway/agent/control"
+	"github.com/meshway/meshway/agent/control/controlpb"
+	"github.com/meshway/meshway/agent/identity"
+	"github.com/meshway/meshway/agent/trust"
+	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+	"github.com/meshway/meshway/e2e/harness"
+)
+
+// with returns a program with the keys of another datacenter.
+func (h *hostile) with(t *testing.T, dc *harness.Datacenter) *hostile {
+	t.Helper()
+	other := *h
+	other.dc, other.ca = dc, caOf(t, dc)
+	other.as(t, h.ids[dc])
+	return &other
+}
+
+// pauseAgent stops the agent, which would undo what the program writes, until the end of
+// the test.
+func (h *hostile) pauseAgent(t *testing.T) {
+	t.Helper()
+	require.NoError(t, h.dc.Agent.Pause())
+	t.Cleanup(func() { assert.NoError(t, h.dc.Agent.Resume()) })
+}
+
+func (h *hostile) putService(name string, labels map[string]string) *catalogpb.Command {
+	return catalog.NewPutServices([]catalog.Service{{
+		ServiceKey: catalog.ServiceKey{Datacenter: h.id.Datacenter(), Namespace: "default", Name: name, Instance: "a"},
+		Owner:      h.id, Address: h.dc.Workloads[0].Service, Ports: []catalog.Port{{Protocol: "tcp", Number: 80}}, Labels: labels,
+	}})
+}
+
+// requireAccepted sends commands, of which the leader must refuse none.
+func (h *hostile) requireAccepted(t *testing.T, commands ...*catalogpb.Command) {
+	t.Helper()
+	results, err := h.apply(t, commands...)
+	require.NoError(t, err)
+	for i, r := range results {
+		require.Nil(t, r.Refusal, "%T", commands[i].GetBody())
+	}
+}
+
+// flood sends a batch to all honest gateways over a number of connections with several
+// calls each. Most calls are refused, or do not end in time.
+func (h *hostile) flood(t *testing.T, connections, calls int, batch []*catalogpb.Command) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	var sent sync.WaitGroup
+	for range connections {
+		h.as(t, h.id) // another port, and so another connection
+		client := h.port.Client()
+		for _, dc := range h.honest() {
+			for range calls {
+				sent.Go(func() {
+					var copied []*catalogpb.Command
+					for _, c := range batch {
+						copied = append(copied, proto.CloneOf(c))
+					}
+					_, _ = client.Apply(ctx, h.ids[dc], copied) // refused or not
+				})
+			}
+		}
+	}
+	sent.Wait()
+}
+
+// enrol requests that a gateway of its datacenter is enrolled, first by at.
+func (h *hostile) enrol(t *testing.T, at *harness.Datacenter, name string, key catalog.Key, endpoint string) error {
+	t.Helper()
+	contacts := []control.Contact{}
+	for _, dc := range h.honest() {
+		ca, err := identity.ParseCA(h.cas[catalog.DatacenterName(dc.Name)])
+		require.NoError(t, err)
+		contacts = append(contacts, control.Contact{Gateway: h.ids[dc], Pin: identity.PinOfCA(ca), Addresses: []string{controlOf(dc)}})
+	}
+	first := slices.IndexFunc(contacts, func(c control.Contact) bool { return c.Gateway == h.ids[at] })
+	contacts = slices.Concat(contacts[first:], contacts[:first])
+	enroller := control.Enroller{CA: h.ca, FederationID: h.federation, Sockets: sockets{h.dc.Gateway}}
+	_, err := enroller.Enrol(within(t, timeout), contacts, &controlpb.EnrolRequest{Gateway: catalog.Gateway{
+		Datacenter: h.id.Datacenter(), Name: name, PublicKey: key, Version: "devel", FeatureLevel: catalog.Level,
+		Endpoints: []string{endpoint}, Controls: []string{controlOf(h.dc)},
+	}.Proto()})
+	return err
+}
+
+func metricsOf(t *testing.T, dc *harness.Datacenter) string {
+	t.Helper()
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: dc.Gateway.DialContext}}
+	request, err := http.NewRequestWithContext(within(t, timeout), http.MethodGet, "http://127.0.0.1:9443/metrics", nil)
+	require.NoError(t, err)
+	response, err := client.Do(request)
+	require.NoError(t, err)
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	require.NoError(t, err)
+	return string(text)
+}
+
+// peakMemory returns the most memory that the agent of dc has had, in MiB.
+func peakMemory(t *testing.T, dc *harness.Datacenter) int {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", dc.Agent.PID()))
+	require.NoError(t, err)
+	_, rest, found := strings.Cut(string(text), "VmHWM:")
+	require.True(t, found)
+	kib, err := strconv.Atoi(strings.Fields(rest)[0])
+	require.NoError(t, err)
+	return kib >> 10
+}
+
+// metadata is where clouds serve credentials to the programs of a host.
+var metadata = netip.MustParseAddr("169.254.169.254")
+
+// canary counts the connections and datagrams that arrive on a port of a host, at its
+// loopback and link-local addresses.
+func canary(t *testing.T, host *harness.Host, port uint16) *atomic.Int32 {
+	t.Helper()
+	require.NoError(t, host.AddAddress("lo", netip.PrefixFrom(metadata, 32)))
+	t.Cleanup(func() { assert.NoError(t, host.RemoveAddress("lo", netip.PrefixFrom(metadata, 32))) })
+	arrived := new(atomic.Int32)
+	var listener net.Listener
+	var packets net.PacketConn
+	require.NoError(t, host.Do(func() (err error) {
+		if listener, err = new(net.ListenConfig).Listen(t.Context(), "tcp", fmt.Sprintf("[::]:%d", port)); err == nil {
+			packets, err = new(net.ListenConfig).ListenPacket(t.Context(), "udp", fmt.Sprintf("[::]:%d", port))
+		}
+		return err
+	}))
+	var ended sync.WaitGroup
+	ended.Go(func() {
+		for conn, err := listener.Accept(); err == nil; conn, err = listener.Accept() {
+			arrived.Add(1)
+			_ = conn.Close()
+		}
+	})
+	ended.Go(func() {
+		for _, _, err := packets.ReadFrom(make([]byte, 2048)); err == nil; _, _, err = packets.ReadFrom(make([]byte, 2048)) {
+			arrived.Add(1)
+		}
+	})
+	t.Cleanup(func() {
+		_, _ = listener.Close(), packets.Close()
+		ended.Wait()
+	})
+	return arrived
+}
+
+// advertiseLocalAddresses advertises addresses that mean another host to each reader, and
+// lets the others search for copies of this gateway there.
+func (h *hostile) advertiseLocalAddresses(t *testing.T) {
+	t.Helper()
+	const port = 9191
+	addresses := []string{"127.0.0.1:9191", "[::1]:9191", "169.254.169.254:9191", "[fe80::1]:9191", "224.0.0.1:9191", "[ff02::1]:9191", "0.0.0.0:9191", "[::ffff:127.0.0.1]:9191"}
+	var canaries []*atomic.Int32
+	for _, dc := range h.honest() {
+		canaries = append(canaries, canary(t, dc.Gateway, port))
+	}
+	record := h.ownRecord(t)
+	h.pauseAgent(t)
+	certificate, err := h.ca.Issue(h.id.Name(), h.federation, time.Now())
+	require.NoError(t, err)
+	accepted := 0
+	for _, address := range addresses { // alone, so that no other one hides it
+		record.PublicKey = catalog.Key{66, byte(accepted)}
+		record.Endpoints, record.Controls = []string{address}, []string{address}
+		signed, err := trust.SignGateway(certificate, h.federation, record, uint64(time.Now().UnixMilli()))
+		require.NoError(t, err)
+		results, err := h.apply(t, catalog.NewUpdateGateway(signed))
+		require.NoError(t, err)
+		if results[0].Refusal != nil {
+			continue
+		}
+		accepted++
+		for _, dc := range h.honest() {
+			eventually(t, timeout, dc.Name+" has "+address, func(ctx context.Context) error {
+				return h.usesNot(ctx, dc, address)
+			})
+			_, err := h.port.Client().FindCopies(within(t, timeout), h.ids[dc], &controlpb.FindCopiesRequest{Challenge: []byte("challenge"), Process: []byte("process")})
+			require.NoError(t, err)
+		}
+	}
+	require.NotZero(t, accepted, "the catalog refused all addresses")
+	for i, dc := range h.honest() {
+		assert.Zero(t, canaries[i].Load(), "packets of %s to its own addresses", dc.Name)
+	}
+}
+
+// ownRecord returns what the first gateway has of that of the program.
+func (h *hostile) ownRecord(t *testing.T) catalog.Gateway {
+	t.Helper()
+	snapshot, err := h.honest()[0].Status(t.Context())
+	require.NoError(t, err)
+	for _, dc := range snapshot.Datacenters {
+		for _, g := range dc.Gateways {
+			if g.ID == string(h.id) {
+				return catalog.Gateway{
+					Datacenter: h.id.Datacenter(), Name: h.id.Name(), Index: g.Index, Overlay: netip.MustParseAddr(g.Overlay),
+					Version: g.Version, FeatureLevel: catalog.Level,
+				}
+			}
+		}
+	}
+	require.Fail(t, "it is not listed")
+	return catalog.Gateway{}
+}
+
+// usesNot returns an error until dc has an address of the program, and unless it uses
+// another one or none.
+func (h *hostile) usesNot(ctx context.Context, dc *harness.Datacenter, address string) error {
+	snapshot, err := dc.Status(ctx)
+	if err != nil {
+		return err
+	}
+	for _, other := range snapshot.Datacenters {
+		for _, g := range other.Gateways {
+			if g.ID != string(h.id) {
+				continue
+			}
+			if !slices.Contains(g.Controls, address) {
+				return fmt.Errorf("it has %s", g.Controls)
+			}
+			if g.Endpoint == address {
+				return errors.New("it sends to it")
+			}
+			return nil
+		}
+	}
+	return errors.New("the gateway is not listed")
+}
+
+func exportOf(dc *harness.Datacenter, created time.Time) catalog.Export {
+	return catalog.Export{
+		ExportKey: catalog.ExportKey{Datacenter: catalog.DatacenterName(dc.Name), Namespace: "shop", Name: "cart"},
+		Type:      catalog.ClusterSetIP, Ports: []catalog.ExportPort{{Name: "http", Protocol: "tcp", Number: 80}},
+		SessionAffinity: catalog.NoSessionAffinity, Affinity: catalog.AffinityNone, CreatedAt: created,
+	}
+}
+
+// createdAt returns when the exports of one name were created, by their datacenter, as a
+// program on the first gateway reads it.
+func (h *hostile) createdAt(t *testing.T, namespace, name string) map[string]time.Time {
+	t.Helper()
+	out, err := h.honest()[0].Gateway.Exec(within(t, timeout), "curl", "-sS", "--fail-with-body", "--unix-socket", "/run/meshway/meshd.sock",
+		"--json", fmt.Sprintf(`{"namespace":%q,"name":%q}`, namespace, name), "http://meshd/meshway.catalog.v1.Catalog/List")
+	require.NoError(t, err, out)
+	var list struct {
+		Items []struct {
+			Export struct {
+				Export struct {
+					Datacenter string    `json:"datacenter"`
+					CreatedAt  time.Time `json:"createdAt"`
+				} `json:"export"`
+			} `json:"export"`
+		} `json:"items"`
+	}
+	require.NoError(t, json.Unmarshal([]byte(out), &list), out)
+	created := map[string]time.Time{}
+	for _, item := range list.Items {
+		created[item.Export.Export.Datacenter] = item.Export.Export.CreatedAt
+	}
+	require.Len(t, created, 2, out)
+	return created
+}
