@@ -130,14 +130,18 @@ func (n *nemesis) damage(ctx context.Context) {
 	n.start(ctx, m)
 }
 
-// spares reports whether the log of any member can be lost.
+// spares reports whether the log of any member can be lost. A change of the voters that
+// only the leader has in its log may be lost with it, so that too few are left.
 func (n *nemesis) spares() bool {
 	leader := n.leader()
 	if leader == nil || slices.ContainsFunc(n.nodes, func(m *node) bool { return m.state == down }) {
 		return false
 	}
 	voters, healthy := leader.member.Voters()
-	return voters >= fewest && healthy == voters
+	return voters >= fewest && healthy == voters && !slices.ContainsFunc(n.running(), func(m *node) bool {
+		known, _ := m.member.Voters()
+		return known != voters
+	})
 }
 
 // start starts a member that is down. One whose files are damaged refuses, and gets
