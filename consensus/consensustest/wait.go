@@ -2,7 +2,9 @@ package consensustest
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -16,14 +18,32 @@ const (
 	interval = 20 * time.Millisecond
 )
 
-// Until waits until a condition holds. It fails the test after two minutes.
+// Until waits until a condition holds. It fails the test after two minutes, with the
+// states of the members.
 func (c *Cluster) Until(what string, holds func() bool) {
 	c.t.Helper()
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	for limit := time.Now().Add(timeout); !holds(); <-ticker.C {
-		require.True(c.t, time.Now().Before(limit), "waited %s for %s", timeout, what)
+		if !time.Now().Before(limit) {
+			require.Fail(c.t, fmt.Sprintf("waited %s for %s", timeout, what), c.states())
+		}
 	}
+}
+
+// states describes the members, a line each.
+func (c *Cluster) states() string {
+	var b strings.Builder
+	for _, m := range c.Members {
+		if !m.Running() {
+			fmt.Fprintf(&b, "%s does not run\n", m.ID)
+			continue
+		}
+		s := m.Node.Status()
+		fmt.Fprintf(&b, "%s: %s of term %d, leader %q %s ago, committed %d, applied %d, index %d, peers %+v\n", m.ID,
+			s.Role, s.Term, s.Leader, s.LastContact, s.CommitIndex, s.AppliedIndex, m.Node.View().Index(), s.Peers)
+	}
+	return b.String()
 }
 
 // running returns the members that run.
