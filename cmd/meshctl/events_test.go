@@ -25,7 +25,7 @@ func TestWatchedEventsContinueAfterTheLastOne(t *testing.T) {
 	}()
 	r := runAt(ctx, func(string) string { return "" }, "", "events", "--watch", "--author", "west", "--limit", "5", "--socket", serve(t, o))
 	assert.Equal(t, fault.ExitOK, r.code, r.err)
-	require.Len(t, o.requests, 2)
+	require.GreaterOrEqual(t, len(o.requests), 2)
 	o.hang = nil
 	shown, err := o.ListEvents(t.Context(), connect.NewRequest(&controlpb.ListEventsRequest{}))
 	require.NoError(t, err)

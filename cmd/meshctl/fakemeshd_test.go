@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -110,13 +111,12 @@ func (o *fakeMeshd) CreateToken(ctx context.Context, r *connect.Request[controlp
 }
 
 func (o *fakeMeshd) ListEvents(ctx context.Context, r *connect.Request[controlpb.ListEventsRequest]) (*connect.Response[controlpb.ListEventsResponse], error) {
-	return answer(&controlpb.ListEventsResponse{
-		Events: []*controlpb.Event{
-			{Index: 40, At: timestamppb.New(before(time.Hour)), Author: "east/gw1", Kind: "join", Subject: "datacenter north"},
-			{Index: 41, At: timestamppb.New(before(time.Minute)), Author: "west/gw2", Kind: "put-services", Subject: "services: 2"},
-		},
-		Freshness: freshness(),
-	}, o.record(ctx, r.Msg))
+	events := []*controlpb.Event{
+		{Index: 40, At: timestamppb.New(before(time.Hour)), Author: "east/gw1", Kind: "join", Subject: "datacenter north"},
+		{Index: 41, At: timestamppb.New(before(time.Minute)), Author: "west/gw2", Kind: "put-services", Subject: "services: 2"},
+	}
+	events = slices.DeleteFunc(events, func(e *controlpb.Event) bool { return e.GetIndex() <= r.Msg.GetAfter() })
+	return answer(&controlpb.ListEventsResponse{Events: events, Freshness: freshness()}, o.record(ctx, r.Msg))
 }
 
 func (o *fakeMeshd) ListTokens(ctx context.Context, r *connect.Request[controlpb.ListTokensRequest]) (*connect.Response[controlpb.ListTokensResponse], error) {
