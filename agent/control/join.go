@@ -33,12 +33,10 @@ type Joiner struct {
 	CA        *identity.CA // of the datacenter that joins
 	Sockets   Sockets
 	Sentinels rpc.Sentinels
-	// CheckOverlay returns why this host cannot be in a federation with an
-	// overlay. It may be nil.
-	CheckOverlay func(netip.Prefix) error
-	// Progress receives each step: its stable name and a message for the user.
-	// It may be nil.
-	Progress func(step, message string)
+	Now       func() time.Time // of this host's clock
+
+	CheckOverlay func(netip.Prefix) error   // why this host cannot be in a federation with an overlay; may be nil
+	Progress     func(step, message string) // receives each step: its stable name and a message for the user; may be nil
 }
 
 // Join sends the request to one endpoint of the token after the other until one
@@ -47,10 +45,10 @@ type Joiner struct {
 // rest. A refusal of the catalog is a *catalog.Refusal and ends the search; if no
 // endpoint returned an answer, the error is an *AdmissionError.
 func (j Joiner) Join(ctx context.Context, token identity.Token, request *controlpb.JoinRequest) (*controlpb.JoinResponse, error) {
-	if err := errors.Join(token.CheckExpiry(time.Now()), token.CheckDatacenter(j.CA.Datacenter())); err != nil {
+	if err := errors.Join(token.CheckExpiry(j.Now()), token.CheckDatacenter(j.CA.Datacenter())); err != nil {
 		return nil, err
 	}
-	certificate, err := j.CA.Issue(request.GetGateway().GetName(), token.FederationID, time.Now())
+	certificate, err := j.CA.Issue(request.GetGateway().GetName(), token.FederationID, j.Now())
 	if err != nil {
 		return nil, err
 	}
@@ -59,13 +57,9 @@ func (j Joiner) Join(ctx context.Context, token identity.Token, request *control
 	request.Datacenter.CaCertificate = j.CA.Certificate()
 	var admitters []admitter
 	for _, endpoint := range token.Endpoints {
-		admitters = append(admitters, admitter{
-			name:    endpoint,
-			address: endpoint,
-			verify: func(chain []*x509.Certificate) (identity.Peer, error) {
-				return identity.VerifyPinned(chain, token.Pin, token.FederationID, time.Now())
-			},
-		})
+		admitters = append(admitters, admitter{name: endpoint, address: endpoint, verify: func(chain []*x509.Certificate) (identity.Peer, error) {
+			return identity.VerifyPinned(chain, token.Pin, token.FederationID, j.Now())
+		}})
 	}
 	r := requester{certificate: certificate, dial: j.dial, sentinels: j.Sentinels}
 	return requestAdmission(ctx, r, admitters, func(ctx context.Context, conn admissionConn) (*controlpb.JoinResponse, error) {
@@ -110,6 +104,10 @@ func unreachable(token identity.Token, tried []error) *catalog.Refusal {
 		refusal.Remedy = fmt.Sprintf("give this host an %s address; or give the gateway that created the token an %s address, "+
 			"add it to wireguard.advertise and control.advertise there if these are set, and create a new token; "+
 			"or use a token of a gateway that has addresses of both families", theirs, ours)
+	}
+	if _, differ := errors.AsType[*identity.DatesError](errors.Join(tried...)); differ {
+		refusal.Code, refusal.Remedy = catalog.CodeCertificate,
+			"compare the clocks of both hosts (timedatectl status shows them), set the wrong one, and join again: the token was not used"
 	}
 	if errors.Is(errors.Join(tried...), identity.ErrPin) {
 		refusal.Code = CodePin

@@ -35,7 +35,7 @@ func tokenOf(t testing.TB, inviting *gateway, endpoints ...string) identity.Toke
 func join(ctx context.Context, g *gateway, token identity.Token) (*controlpb.JoinResponse, []string, error) {
 	var steps []string
 	joiner := control.Joiner{
-		CA: g.ca, Sockets: g.host, Sentinels: sentinels(),
+		CA: g.ca, Sockets: g.host, Sentinels: sentinels(), Now: time.Now,
 		Progress: func(step, _ string) { steps = append(steps, step) },
 	}
 	response, err := joiner.Join(ctx, token, &controlpb.JoinRequest{
@@ -85,7 +85,7 @@ func TestOverlayIsCheckedBeforeTheJoin(t *testing.T) {
 				east.service.overlay = test.overlay
 				var checked []string
 				joiner := control.Joiner{
-					CA: west.ca, Sockets: west.host, Sentinels: sentinels(),
+					CA: west.ca, Sockets: west.host, Sentinels: sentinels(), Now: time.Now,
 					CheckOverlay: func(p netip.Prefix) error { checked = append(checked, p.String()); return test.check },
 				}
 				response, err := joiner.Join(t.Context(), tokenOf(t, east, east.address), &controlpb.JoinRequest{

@@ -103,7 +103,7 @@ func (h *federationHandler) verifyJoin(ctx context.Context, request *controlpb.J
 	if err != nil {
 		return &catalog.Refusal{
 			Code: catalog.CodeCertificate, Field: "datacenter.ca_certificate", Message: err.Error(),
-			Remedy: "present a certificate of the CA in the request; compare the clocks of both hosts",
+			Remedy: "present a certificate of the CA in the request; compare the clocks of both hosts (timedatectl status shows them), and set the wrong one",
 		}
 	}
 	return requireNamed(peer, identity.Peer{

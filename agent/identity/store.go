@@ -74,22 +74,26 @@ func (s *Store) Dir() string { return s.dir }
 func (s *Store) RaftDir() string { return filepath.Join(s.dir, raftDir) }
 
 // CA returns the CA of the datacenter. The first call creates it. If the stored CA is
-// for another datacenter, CA signs a new certificate for dc with the same key: the
-// name may change until the gateway is a member, for example because it was taken.
-// For a member, CA returns an error.
+// for another datacenter, or its certificate is not valid now, CA signs a new certificate
+// for dc with the same key: the name may change until the gateway is a member, for example
+// because it was taken, and the clock may have been wrong. For a member, CA returns an
+// error if the name differs, and a certificate that is not valid as it is.
 func (s *Store) CA(dc catalog.DatacenterName, now time.Time) (*CA, error) {
 	ca, err := s.loadCA(dc, now)
 	if err != nil {
 		return nil, err
 	}
-	if ca.Datacenter() == dc {
+	named, valid := ca.Datacenter() == dc, !now.Before(ca.certificate.NotBefore) && !now.After(ca.certificate.NotAfter)
+	if named && valid {
 		return ca, nil
 	}
 	_, member, err := s.Membership()
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, err
-	}
-	if member {
+	case member && named:
+		return ca, nil
+	case member:
 		return nil, s.mismatchError("datacenter", string(ca.Datacenter()), string(dc))
 	}
 	return s.signCA(ca.key, dc, now)

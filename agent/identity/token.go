@@ -83,7 +83,7 @@ func (t Token) CheckExpiry(now time.Time) error {
 	if now.Before(t.ExpiresAt) {
 		return nil
 	}
-	return refuseToken(catalog.CodeTokenExpired, "create a new token with \"meshctl token create\"",
+	return refuseToken(catalog.CodeTokenExpired, "set the clock of this host if it is wrong (timedatectl status shows it); otherwise create a new token with \"meshctl token create\"",
 		"the token expired at %s and this host's clock is at %s", t.ExpiresAt.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339))
 }
 

@@ -159,7 +159,11 @@ func explain(err error, leaf *x509.Certificate, now time.Time) error {
 	if !ok || invalid.Reason != x509.Expired {
 		return err
 	}
-	return &DatesError{NotBefore: leaf.NotBefore, NotAfter: leaf.NotAfter, Now: now, cause: err}
+	refused := leaf
+	if invalid.Cert != nil && !now.Before(leaf.NotBefore) && !now.After(leaf.NotAfter) {
+		refused = invalid.Cert // that of the CA
+	}
+	return &DatesError{NotBefore: refused.NotBefore, NotAfter: refused.NotAfter, Now: now, cause: err}
 }
 
 // DatesError is why a certificate is refused that is valid at another time.

@@ -140,7 +140,7 @@ func (a *Admission) Join(ctx context.Context, text string, request JoinRequest, 
 	if err := a.checkControlPort(ctx, sockets); err != nil {
 		return err
 	}
-	joiner := control.Joiner{CA: ca, Sockets: sockets, Sentinels: Sentinels(), CheckOverlay: request.CheckOverlay, Progress: progress}
+	joiner := control.Joiner{CA: ca, Sockets: sockets, Sentinels: Sentinels(), Now: a.Store.Now, CheckOverlay: request.CheckOverlay, Progress: progress}
 	response, err := joiner.Join(ctx, token, &controlpb.JoinRequest{
 		Datacenter: catalog.Datacenter{Prefixes: request.Prefixes}.Proto(),
 		Gateway:    request.Gateway.Proto(),

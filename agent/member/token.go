@@ -28,7 +28,7 @@ func (m *Member) CreateToken(ctx context.Context, datacenter catalog.DatacenterN
 		Endpoints:      m.tokenEndpoints(view),
 		Pin:            m.certifier.CA().Pin(),
 		Datacenter:     datacenter,
-		ExpiresAt:      time.Now().Add(ttl),
+		ExpiresAt:      m.Now().Add(ttl),
 	})
 	if err != nil {
 		return NewToken{}, err
@@ -38,7 +38,7 @@ func (m *Member) CreateToken(ctx context.Context, datacenter catalog.DatacenterN
 		SecretHash: token.Secret.Hash(),
 		Datacenter: datacenter,
 		CreatedBy:  m.file.GatewayID(),
-		CreatedAt:  time.Now(),
+		CreatedAt:  m.Now(),
 		ExpiresAt:  token.ExpiresAt,
 	}))
 	if err != nil {

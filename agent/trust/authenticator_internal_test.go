@@ -83,6 +83,28 @@ func TestGatewaySignsWhatIsNotSignedAndRenewsIt(t *testing.T) {
 	})
 }
 
+// A signature that is written again changes the catalog, which is compared again.
+func TestGatewayWhoseCAIsNotValidSignsNothingAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		east := newSigner(t)
+		now := time.Now()
+		certifier := identity.NewCertifier(east.ca, east.gateway.Name, func() time.Time { return now })
+		certifier.SetFederation(federationID)
+		authenticator, err := Open(&memory{}, certifier)
+		require.NoError(t, err)
+		view := viewOf(t, east)
+		begin, end := east.ca.Validity()
+		for _, wrong := range []time.Time{begin.Add(-time.Hour), end.Add(time.Hour)} {
+			now = wrong
+			gateway, datacenter := authenticator.Unsigned(view)
+			assert.False(t, gateway || datacenter, "at %s", now)
+		}
+		now = end.Add(-time.Hour)
+		gateway, datacenter := authenticator.Unsigned(view)
+		assert.True(t, gateway && datacenter)
+	})
+}
+
 // newSigner returns a member whose CA is valid now.
 func newSigner(t *testing.T) *member {
 	t.Helper()

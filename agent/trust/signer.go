@@ -14,7 +14,8 @@ import (
 // Unsigned reports which records need a signature of this gateway: its own, and that
 // of its datacenter. A signature is renewed when the certificate of its signer has
 // expired: a member that an older build sent a snapshot, without the signatures, has
-// them again within a day.
+// them again within a day. While the CA is not valid, because of its age or of the clock
+// of this host, no signature would verify, and none is needed.
 func (a *Authenticator) Unsigned(v *replica.View) (gateway, datacenter bool) {
 	self := a.certifier.Self()
 	record, ok := v.Gateway(self.ID())
@@ -25,6 +26,9 @@ func (a *Authenticator) Unsigned(v *replica.View) (gateway, datacenter bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	ca := a.certifier.CA()
+	if begin, end := ca.Validity(); a.certifier.Now().Before(begin) || a.certifier.Now().After(end) {
+		return false, false
+	}
 	if pin := ca.Pin(); a.issuer != pin { // what the former CA signed is signed again
 		a.signed, a.issuer = map[catalog.GatewayID]catalog.Signature{}, pin
 	}
@@ -57,7 +61,7 @@ func (a *Authenticator) current(record catalog.GatewayID, s catalog.Signature, l
 		a.signed[record] = s
 	}
 	certificate, err := x509.ParseCertificate(s.Certificate)
-	return err == nil && time.Now().Before(certificate.NotAfter)
+	return err == nil && a.certifier.Now().Before(certificate.NotAfter)
 }
 
 // precedesIssued reports whether others may have seen a newer signature than s, which

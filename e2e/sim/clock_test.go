@@ -6,8 +6,10 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/meshway/meshway/agent/config"
+	"github.com/meshway/meshway/agent/member"
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/consensus/consensustest"
 )
@@ -126,4 +128,50 @@ func requireOneClock(t *testing.T, g *gateway, subject string) {
 			assert.Contains(t, p.Remedy, "set the clock of ", g.name())
 		}
 	}
+}
+
+// TestJoinWithAWrongClockIsRefusedAndWorksWithARightOne joins while the clock of either host
+// is wrong by years, and again with the same token once it is right.
+func TestJoinWithAWrongClockIsRefusedAndWorksWithARightOne(t *testing.T) {
+	const year = 365 * 24 * time.Hour
+	for name, c := range map[string]struct {
+		ahead   time.Duration
+		inviter bool
+	}{
+		"joiner ahead": {ahead: 15 * year}, "joiner behind": {ahead: -15 * year}, "joiner some hours behind": {ahead: -3 * time.Hour},
+		"inviter ahead": {15 * year, true}, "inviter behind": {-15 * year, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			simulate(t, func(t *testing.T, sim *simulation) {
+				time.Sleep(20 * year)
+				east, west := sim.datacenter("east", 1), sim.datacenter("west", 2)
+				_, err := east.agent.Init(t.Context(), member.InitOptions{Name: "sim"})
+				require.NoError(t, err)
+				token, wrong := east.createToken(t), west
+				if c.inviter {
+					wrong = east
+				}
+				ready := func() bool { return east.agent.Status().Catalog.Leader != "" }
+				wrong.setClock(func() time.Time { return time.Now().Add(c.ahead) })
+				await(t, "east has a leader", ready)
+				err = west.join(token)
+				require.Error(t, err)
+				assert.Contains(t, err.Error(), "timedatectl status")
+				assert.NotContains(t, err.Error(), "check that meshd runs")
+				assert.Empty(t, problemCodes(west.agent.Status()), "west is no member")
+				assert.Len(t, east.agent.Status().Datacenters, 1)
+				wrong.setClock(nil)
+				await(t, "east has a leader again", ready)
+				require.NoError(t, west.join(token))
+				await(t, "west reaches east", func() bool { return west.reachable() == 2 })
+			})
+		})
+	}
+}
+
+// setClock restarts the agent with another clock.
+func (g *gateway) setClock(clock func() time.Time) {
+	g.stop()
+	g.clock = clock
+	g.start()
 }
