@@ -30,7 +30,7 @@ func TestClusterWithSeveralGateways(t *testing.T) {
 	}
 	t.Run("a node with the label becomes a gateway automatically", func(t *testing.T) {
 		tb.label(t, "=true")
-		tb.awaitGateways(t, "2/2", tb.clusters...)
+		tb.awaitGateways(t, "east", "2/2", tb.clusters...)
 		tb.testTraffic(t, all)
 	})
 	t.Run("an upgrade of the chart loses no request and keeps the shared state", func(t *testing.T) { tb.testUpgrade(t, all) })
@@ -61,11 +61,11 @@ func (tb *testbed) label(t *testing.T, change string) {
 
 // awaitGateways waits until the clusters report the numbers of east's reachable
 // and of all its gateways, in the format "1/2".
-func (tb *testbed) awaitGateways(t *testing.T, want string, in ...*cluster.Cluster) {
+func (tb *testbed) awaitGateways(t *testing.T, of, want string, in ...*cluster.Cluster) {
 	t.Helper()
 	for _, c := range in {
-		tb.await(t, c.Name()+" reports gateways "+want, func(ctx context.Context) error {
-			out, err := c.Kubectl(ctx, "get", "datacenter", "east", "-o", "jsonpath={.status.summary.gateways}")
+		tb.await(t, c.Name()+" reports gateways "+want+" of "+of, func(ctx context.Context) error {
+			out, err := c.Kubectl(ctx, "get", "datacenter", of, "-o", "jsonpath={.status.summary.gateways}")
 			if err == nil && strings.TrimSpace(out) != want {
 				err = fmt.Errorf("it reports %s", out)
 			}
@@ -77,9 +77,9 @@ func (tb *testbed) awaitGateways(t *testing.T, want string, in ...*cluster.Clust
 func (tb *testbed) testLabelRemoved(t *testing.T, all map[*cluster.Cluster]workloads) {
 	tb.requireNoneLost(t, all, func() {
 		tb.label(t, "-")
-		tb.awaitGateways(t, "1/1", tb.clusters...)
+		tb.awaitGateways(t, "east", "1/1", tb.clusters...)
 		tb.label(t, "=true")
-		tb.awaitGateways(t, "2/2", tb.clusters...)
+		tb.awaitGateways(t, "east", "2/2", tb.clusters...)
 	})
 }
 
@@ -116,8 +116,8 @@ func (tb *testbed) testOutage(t *testing.T, all map[*cluster.Cluster]workloads) 
 	for _, from := range all[west].clients {
 		tb.await(t, from.name+" reaches the other targets of east", func(ctx context.Context) error { return from.checkTargets(ctx, left) })
 	}
-	tb.awaitGateways(t, "1/2", west)
+	tb.awaitGateways(t, "east", "1/2", west)
 	t.Logf("after the disconnection of a gateway, the longest interruption of a connection took %s", open.stop(t))
 	link("up")
-	tb.awaitGateways(t, "2/2", tb.clusters...)
+	tb.awaitGateways(t, "east", "2/2", tb.clusters...)
 }

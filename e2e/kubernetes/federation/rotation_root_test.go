@@ -22,15 +22,16 @@ func (tb *testbed) testRotation(t *testing.T, all map[*cluster.Cluster]workloads
 	east, west := tb.clusters[0], tb.clusters[1]
 	tb.exec(t, "kubectl", "--context", west.Name(), "label", "node", west.Nodes()[1].Name, gatewayLabel+"=true")
 	gateways := []*cluster.Node{east.Nodes()[0], east.Nodes()[1], west.Nodes()[0], west.Nodes()[1]}
-	tb.requireNoneLost(t, all, func() {
-		tb.await(t, "all four gateways are members", func(ctx context.Context) error {
-			for _, gateway := range gateways {
-				if _, err := tb.fingerprint(ctx, gateway, west); err != nil {
-					return err
-				}
+	tb.await(t, "all four gateways are members", func(ctx context.Context) error {
+		for _, gateway := range gateways {
+			if _, err := tb.fingerprint(ctx, gateway, west); err != nil {
+				return err
 			}
-			return nil
-		})
+		}
+		return nil
+	})
+	tb.awaitGateways(t, "west", "2/2", east)
+	tb.requireNoneLost(t, all, func() {
 		for _, c := range []*cluster.Cluster{east, west} {
 			tb.rotate(t, c, gateways)
 		}
