@@ -111,6 +111,11 @@ func (c *CA) Validity() (begin, end time.Time) {
 	return c.certificate.NotBefore, c.certificate.NotAfter
 }
 
+// ValidAt reports whether the certificate of the CA is valid at a time.
+func (c *CA) ValidAt(t time.Time) bool {
+	return !t.Before(c.certificate.NotBefore) && !t.After(c.certificate.NotAfter)
+}
+
 // Pin returns the pin of the CA's key.
 func (c *CA) Pin() Pin { return pinOf(c.certificate) }
 

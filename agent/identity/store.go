@@ -83,8 +83,8 @@ func (s *Store) CA(dc catalog.DatacenterName, now time.Time) (*CA, error) {
 	if err != nil {
 		return nil, err
 	}
-	named, valid := ca.Datacenter() == dc, !now.Before(ca.certificate.NotBefore) && !now.After(ca.certificate.NotAfter)
-	if named && valid {
+	named := ca.Datacenter() == dc
+	if named && ca.ValidAt(now) {
 		return ca, nil
 	}
 	_, member, err := s.Membership()

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -232,6 +233,23 @@ func TestDatacenterCanBeRenamedUntilItIsAMember(t *testing.T) {
 	again, err := s.CA("west", noon)
 	require.NoError(t, err)
 	assert.True(t, ca.Equal(again))
+}
+
+// TestCAOfAWrongClockIsSignedAgainUntilTheGatewayIsAMember keeps the key, which others pin.
+func TestCAOfAWrongClockIsSignedAgainUntilTheGatewayIsAMember(t *testing.T) {
+	for _, wrong := range []time.Time{noon.AddDate(-15, 0, 0), noon.AddDate(15, 0, 0)} {
+		s := openStore(t, t.TempDir())
+		former, err := s.CA("east", wrong)
+		require.NoError(t, err)
+		ca, err := s.CA("east", noon)
+		require.NoError(t, err)
+		require.True(t, ca.ValidAt(noon))
+		require.Equal(t, former.Pin(), ca.Pin())
+		require.NoError(t, s.SaveMembership(membership))
+		kept, err := s.CA("east", wrong)
+		require.NoError(t, err)
+		require.True(t, ca.Equal(kept), "the others have its certificate")
+	}
 }
 
 func TestCrashBetweenKeyAndCertificateKeepsTheCA(t *testing.T) {

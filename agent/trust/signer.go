@@ -26,7 +26,7 @@ func (a *Authenticator) Unsigned(v *replica.View) (gateway, datacenter bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	ca := a.certifier.CA()
-	if begin, end := ca.Validity(); a.certifier.Now().Before(begin) || a.certifier.Now().After(end) {
+	if !ca.ValidAt(a.certifier.Now()) {
 		return false, false
 	}
 	if pin := ca.Pin(); a.issuer != pin { // what the former CA signed is signed again
