@@ -5,6 +5,7 @@ import (
 
 	"connectrpc.com/connect"
 
+	"github.com/meshway/meshway/agent/api/access"
 	"github.com/meshway/meshway/agent/api/apipb"
 	"github.com/meshway/meshway/consensus/catalog"
 )
@@ -19,7 +20,7 @@ func (s *server) Register(ctx context.Context, r *connect.Request[apipb.Register
 		refusal := catalog.AsRefusal(err).In("service")
 		return nil, invalid(refusal.Field, refusal.Message, "correct the field and send the request again")
 	}
-	return once(ctx, s.requests, r.Msg.GetRequestId(), r.Msg, func(ctx context.Context) (*apipb.RegisterResponse, error) {
+	return once(ctx, s.requests, requestID{access.ProgramOf(ctx), r.Msg.GetRequestId()}, r.Msg, func(ctx context.Context) (*apipb.RegisterResponse, error) {
 		registrar, err := s.cfg.Registrar()
 		if err != nil {
 			return nil, err
@@ -50,7 +51,7 @@ func (s *server) Deregister(ctx context.Context, r *connect.Request[apipb.Deregi
 	if r.Msg.IfIndex != nil && r.Msg.GetInstance() == "" {
 		return nil, invalid("instance", "if_index is that of one instance", "set instance, or omit if_index")
 	}
-	return once(ctx, s.requests, r.Msg.GetRequestId(), r.Msg, func(ctx context.Context) (*apipb.DeregisterResponse, error) {
+	return once(ctx, s.requests, requestID{access.ProgramOf(ctx), r.Msg.GetRequestId()}, r.Msg, func(ctx context.Context) (*apipb.DeregisterResponse, error) {
 		registrar, err := s.cfg.Registrar()
 		if err != nil {
 			return nil, err

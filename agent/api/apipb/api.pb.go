@@ -709,9 +709,9 @@ type RegisterRequest struct {
 	// Only if the instance was last changed at this index (modified_index); 0: only if it
 	// does not exist. Otherwise the code is aborted, with a Refusal and a Conflict.
 	IfIndex *uint64 `protobuf:"varint,2,opt,name=if_index,json=ifIndex,proto3,oneof" json:"if_index,omitempty"`
-	// A request that is repeated with the same id within ten minutes, at the same gateway,
-	// gets the result of the first. Empty: it is done again, which changes nothing unless
-	// another write came in between.
+	// A request that is repeated with the same id within ten minutes, at the same gateway and
+	// by the same program, gets the result of the first. Empty: it is done again, which changes
+	// nothing unless another write came in between.
 	RequestId     string `protobuf:"bytes,3,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
