@@ -160,6 +160,9 @@ func (g *Gateway) saveTrust() []plan.Problem {
 // only reads. An input that cannot be read is
 // not marked as synced, so that nothing is deleted because it is missing.
 func (g *Gateway) gather(ctx context.Context, p *pass, verified plan.Catalog, site plan.Site, before pass) error {
+	// Before the tunnels: a session with packets must not be newer than the handshake
+	// that it needs, or its peer would be renewed as one without a handshake.
+	sessions := g.cfg.Liveness.Sessions()
 	tunnels, listErr := g.cfg.Kernel.Tunnels.List(ctx) // as they are now: peers change their endpoints by themselves
 	if listErr != nil {
 		listErr = fmt.Errorf("list tunnels: %w", listErr)
@@ -181,7 +184,7 @@ func (g *Gateway) gather(ctx context.Context, p *pass, verified plan.Catalog, si
 		Host:      host,
 		Catalog:   state,
 		Endpoints: endpoints,
-		Observed:  plan.Observed{Tunnels: tunnels, Sessions: g.cfg.Liveness.Sessions(), PathMTUs: g.cfg.PathMTU.Found()},
+		Observed:  plan.Observed{Tunnels: tunnels, Sessions: sessions, PathMTUs: g.cfg.PathMTU.Found()},
 		Synced:    plan.Synced{Catalog: g.synced.Load(), Host: err == nil},
 		Drain:     drain,
 		Site:      site,

@@ -47,6 +47,30 @@ func TestGatewayAppliesThePlanAndHandsOverTheRegistration(t *testing.T) {
 	assert.False(t, w.Connected())
 }
 
+// A peer without a handshake is renewed in each second of its first minute. A handshake
+// that completes while the gateway reads its inputs is not lost by that.
+func TestAPeerWhoseHandshakeCompletesDuringThePassIsNotRenewed(t *testing.T) {
+	for name, completes := range map[string]bool{"no handshake": false, "a handshake": true} {
+		t.Run(name, func(t *testing.T) {
+			w := newGatewayWorld(t)
+			w.pass(t.Context())
+			w.liveness.up, w.liveness.since = false, time.Now().Add(-3*time.Second)
+			w.pass(t.Context())
+			last := *w.last.Load()
+			last.at = last.at.Add(-time.Second)
+			w.last.Store(&last)
+			peer := last.tunnels[0].Peers[0]
+			w.liveness.reading = func() {
+				if completes {
+					w.tunnels.Handshake("mesh0", peer.PublicKey, peer.Endpoint, time.Now(), 100)
+				}
+			}
+			w.pass(t.Context())
+			assert.Equal(t, !completes, w.last.Load().desired.Tunnels[0].Peers[0].Renew)
+		})
+	}
+}
+
 func TestTheFirewallIsWrittenBeforeTheFirstTunnel(t *testing.T) {
 	w := newGatewayWorld(t)
 	firewall := w.cfg.Kernel.Firewall.(*routestest.Filter)

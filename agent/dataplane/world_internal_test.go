@@ -61,15 +61,20 @@ type fakeLiveness struct {
 	drained []bool // arguments of Drain
 	set     []plan.SessionConfig
 	up      bool
+	since   time.Time
+	reading func() // called by Sessions, unless nil
 }
 
 func (l *fakeLiveness) Set(sessions []plan.SessionConfig)    { l.set = sessions }
 func (l *fakeLiveness) Drain(on bool)                        { l.drained = append(l.drained, on) }
 func (l *fakeLiveness) Activity(map[tunnel.PublicKey]uint64) {}
 func (l *fakeLiveness) Sessions() []plan.Session {
+	if l.reading != nil {
+		l.reading()
+	}
 	var sessions []plan.Session
 	for _, s := range l.set {
-		sessions = append(sessions, plan.Session{Gateway: s.Gateway, Up: l.up})
+		sessions = append(sessions, plan.Session{Gateway: s.Gateway, Up: l.up, Since: l.since})
 	}
 	return sessions
 }

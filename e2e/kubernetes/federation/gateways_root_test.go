@@ -28,9 +28,11 @@ func TestClusterWithSeveralGateways(t *testing.T) {
 	for _, c := range tb.clusters {
 		all[c] = podsOf(tb.startWorkloads(t, c))
 	}
-	t.Run("a node with the label becomes a gateway automatically", func(t *testing.T) {
-		tb.label(t, "=true")
-		tb.awaitGateways(t, "east", "2/2", tb.clusters...)
+	t.Run("a node with the label becomes a gateway and loses no request", func(t *testing.T) {
+		tb.requireNoneLost(t, all, func() {
+			tb.label(t, "=true")
+			tb.awaitGateways(t, "east", "2/2", tb.clusters...)
+		})
 		tb.testTraffic(t, all)
 	})
 	t.Run("an upgrade of the chart loses no request and keeps the shared state", func(t *testing.T) { tb.testUpgrade(t, all) })
