@@ -61,10 +61,11 @@ type Lease struct {
 }
 
 // DefaultLease makes one write to the API server every two seconds. A renewal takes
-// up to three requests when the first fails, and Renew allows three seconds for each.
-// Two holders at the same time are harmless: both write the same objects.
+// up to three requests when the first fails; Renew permits eight requests of two
+// seconds, so that an API server which fails often seldom ends the election. Kubernetes
+// itself takes 40 s until it regards a node as lost (node-monitor-grace-period).
 func DefaultLease() Lease {
-	return Lease{Duration: 12 * time.Second, Renew: 10 * time.Second, Retry: 2 * time.Second}
+	return Lease{Duration: 20 * time.Second, Renew: 18 * time.Second, Retry: 2 * time.Second}
 }
 
 func (c Config) validate() error {
