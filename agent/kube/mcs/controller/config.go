@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"time"
 
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/record"
 	mcsclient "sigs.k8s.io/mcs-api/pkg/client/clientset/versioned"
 
+	"github.com/meshway/meshway/agent/kube/election"
 	"github.com/meshway/meshway/agent/kube/mcs"
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/consensus/catalog"
@@ -48,24 +48,10 @@ type Config struct {
 	Events     record.EventRecorder // nil: no Events are written
 	Report     func([]plan.Problem) // called with all current problems when they change; nil: not called
 	Log        *slog.Logger         // nil: discarded
-	Lease      Lease                // zero: DefaultLease
-}
-
-// Lease has the times of the Lease by which the gateways elect the one that writes
-// services. A gateway that crashes is replaced after Duration; one that stops releases
-// the Lease.
-type Lease struct {
-	Duration time.Duration
-	Renew    time.Duration // how long the holder tries to renew before it stops; less than Duration
-	Retry    time.Duration // between two tries to acquire or renew
-}
-
-// DefaultLease makes one write to the API server every two seconds. A renewal takes
-// up to three requests when the first fails; Renew permits eight requests of two
-// seconds, so that an API server which fails often seldom ends the election. Kubernetes
-// itself takes 40 s until it regards a node as lost (node-monitor-grace-period).
-func DefaultLease() Lease {
-	return Lease{Duration: 20 * time.Second, Renew: 18 * time.Second, Retry: 2 * time.Second}
+	// Lease has the times of the Lease by which the gateways elect the one that writes
+	// services; zero: the default. Two holders at the same time are harmless: both write
+	// the same objects.
+	Lease election.Times
 }
 
 func (c Config) validate() error {

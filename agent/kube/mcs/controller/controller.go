@@ -10,6 +10,7 @@ import (
 
 	"k8s.io/client-go/util/workqueue"
 
+	"github.com/meshway/meshway/agent/kube/election"
 	"github.com/meshway/meshway/agent/notify"
 	"github.com/meshway/meshway/agent/status"
 	"github.com/meshway/meshway/consensus/catalog"
@@ -40,8 +41,8 @@ func New(cfg Config) (*Controller, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	if cfg.Lease == (Lease{}) {
-		cfg.Lease = DefaultLease()
+	if cfg.Lease == (election.Times{}) {
+		cfg.Lease = election.DefaultTimes()
 	}
 	c := &Controller{cfg: cfg, log: cfg.Log, rediscover: notify.NewSignal()}
 	if c.log == nil {
@@ -101,12 +102,14 @@ func (c *Controller) serve(ctx context.Context, served api) error {
 		return nil
 	}
 	defer c.cache.Store(nil)
-	for ctx.Err() == nil {
-		if err := c.elect(ctx, &reconciler{cfg: c.cfg, api: served, cache: cache}); err != nil {
-			return err
-		}
-	}
-	return nil
+	return election.Run(ctx, election.Config{
+		Client:    c.cfg.Kubernetes.CoordinationV1(),
+		Namespace: c.cfg.Namespace,
+		Name:      LeaseName,
+		Identity:  c.cfg.Identity,
+		Times:     c.cfg.Lease,
+		Monitor:   c.failures,
+	}, func(ctx context.Context) { c.lead(ctx, &reconciler{cfg: c.cfg, api: served, cache: cache}) })
 }
 
 // fill starts the informers and waits until they have read the cluster. It reports

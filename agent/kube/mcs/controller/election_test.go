@@ -63,6 +63,26 @@ func TestElectedGatewayWritesUntilAnotherHoldsTheLease(t *testing.T) {
 	}
 }
 
+// A renewal that fails reads the Lease, and later renewals only write it.
+func TestFailedRenewalIsNoProblemAfterTheNextOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var failing atomic.Bool
+		f := newFixture(t, func(cluster kubetest.Cluster) {
+			cluster.React(func(a clienttesting.Action) (bool, runtime.Object, error) {
+				match := failing.Load() && a.GetResource().Resource == "leases"
+				return match, nil, apierrors.NewInternalError(errors.New("etcd failed"))
+			})
+		})
+		advance(5 * time.Second)
+		failing.Store(true)
+		advance(8 * time.Second)
+		assert.Contains(t, f.problems(), "read Lease meshway-mcs")
+		failing.Store(false)
+		advance(5 * time.Second)
+		assert.Empty(t, f.problems())
+	})
+}
+
 // takeLease makes identity the holder of the Lease for three minutes.
 func (f *fixture) takeLease(t *testing.T, identity string) {
 	t.Helper()

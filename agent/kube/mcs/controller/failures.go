@@ -69,6 +69,29 @@ func (f *failures) failWatch(resource string, err error) {
 
 const watchPrefix = "watch "
 
+const readLease, writeLease = "read Lease " + LeaseName, "write Lease " + LeaseName
+
+// LeaseRead implements election.Monitor.
+func (f *failures) LeaseRead(err error) {
+	if err != nil {
+		f.fail(readLease, err)
+		return
+	}
+	f.succeed(readLease)
+}
+
+// LeaseWritten implements election.Monitor. A failure expires: once another gateway
+// holds the Lease, this one does not write it. The holder reads the Lease only after a
+// failed write, so that a write also ends the failure of a read.
+func (f *failures) LeaseWritten(err error) {
+	if err != nil {
+		f.record(writeLease, err, true)
+		return
+	}
+	f.succeed(writeLease)
+	f.succeed(readLease)
+}
+
 func (f *failures) record(step string, err error, expires bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -17,6 +17,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	mcsv1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
+	"github.com/meshway/meshway/agent/kube/election"
 	"github.com/meshway/meshway/agent/kube/kubetest"
 	"github.com/meshway/meshway/agent/kube/mcs"
 	"github.com/meshway/meshway/agent/kube/mcs/controller"
@@ -60,7 +61,7 @@ func (f *fixture) startGateway(identity string) (stop func()) {
 		Kubernetes: f.cluster.Kubernetes,
 		MCS:        f.cluster.MCS,
 		Log:        slog.New(slog.NewTextHandler(f.t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})),
-		Lease:      controller.Lease{Duration: 3 * time.Second, Renew: 2 * time.Second, Retry: 200 * time.Millisecond},
+		Lease:      election.Times{Duration: 3 * time.Second, Renew: 2 * time.Second, Retry: 200 * time.Millisecond},
 	})
 	require.NoError(f.t, err)
 	f.controller = c

@@ -1,13 +1,13 @@
-package controller
+package election
 
 import (
 	"context"
 	"time"
 )
 
-// tenure is the time in which this gateway writes services. It begins with a write of
-// the Lease and ends when another gateway holds the Lease, or when the API server has
-// not confirmed for limit that none does. A failed renewal does not end it: while an API
+// tenure is the time in which this gateway is elected. It begins with a write of the
+// Lease and ends when another gateway holds the Lease, or when the API server has not
+// confirmed for limit that none does. A failed renewal does not end it: while an API
 // server fails often, a new election takes longer than the writes that it holds back.
 type tenure struct {
 	limit     time.Duration   // the duration of the Lease
