@@ -185,11 +185,13 @@ func (c *clusterCache) serviceImport(name catalog.ServiceName) *mcsv1.ServiceImp
 	return orNil(i, err)
 }
 
-// hasAddress reports whether a Service has one of these cluster IPs.
-func (c *clusterCache) hasAddress(ips []string) bool {
+// othersHaveAddress reports whether a Service other than s, by its name, has one of the
+// cluster IPs of s. The cache may have s itself as it was before its deletion.
+func (c *clusterCache) othersHaveAddress(s *corev1.Service) bool {
 	all, _ := c.services.List(labels.Everything()) // a cache returns no errors
-	return slices.ContainsFunc(all, func(s *corev1.Service) bool {
-		return slices.ContainsFunc(s.Spec.ClusterIPs, func(ip string) bool { return slices.Contains(ips, ip) })
+	return slices.ContainsFunc(all, func(other *corev1.Service) bool {
+		same := other.Namespace == s.Namespace && other.Name == s.Name
+		return !same && slices.ContainsFunc(other.Spec.ClusterIPs, func(ip string) bool { return slices.Contains(s.Spec.ClusterIPs, ip) })
 	})
 }
 

@@ -39,7 +39,7 @@ func (w writer) service(ctx context.Context, want *corev1.Service, imported *mcs
 	}
 	if same := mcs.WithAddresses(want, imported); same != nil {
 		created, err := w.putService(ctx, "derived Service", same)
-		if isAllocated(err) && !w.cache.hasAddress(same.Spec.ClusterIPs) {
+		if isAllocated(err) && !w.cache.othersHaveAddress(same) {
 			return nil, fmt.Errorf("%w: %w", errAddressHeld, err)
 		}
 		if !apierrors.IsInvalid(err) {
