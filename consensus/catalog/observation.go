@@ -2,6 +2,11 @@ package catalog
 
 import "fmt"
 
+// Equal reports whether o and p are equal apart from ModifiedIndex.
+func (o Observation) Equal(p Observation) bool {
+	return o.Observer == p.Observer && o.Peer == p.Peer && o.Endpoint == p.Endpoint && o.At.Equal(p.At)
+}
+
 // Check returns why the catalog refuses the endpoint of o, or nil.
 func (o Observation) Check() *Refusal {
 	if isReachable(o.Endpoint) {

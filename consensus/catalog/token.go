@@ -15,6 +15,9 @@ const maxTokenIDLength = 64
 // neither salt nor a slow hash, because secrets are long and random.
 func HashSecret(secret []byte) [32]byte { return sha256.Sum256(secret) }
 
+// Equal reports whether t and o are the same.
+func (t Token) Equal(o Token) bool { return t == o }
+
 // Check returns why the catalog refuses a token that is created now, or nil.
 func (t Token) Check(now time.Time) *Refusal {
 	isID := onlyBytes(t.ID, func(c byte) bool { return isAlphanumeric(c) || c == '-' || c == '_' })

@@ -9,7 +9,9 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
@@ -66,6 +68,7 @@ func acceptedCommands() map[protoreflect.Name]*catalogpb.Command {
 		"update_datacenter": catalog.NewUpdateDatacenter(catalog.Datacenter{Name: own, Prefixes: []catalog.Prefix{{CIDR: netip.MustParsePrefix("10.1.0.0/16"), Kind: catalog.PodPrefix}}}),
 		"put_services":      key.Set("x"),
 		"delete_services":   catalog.NewDeleteServices([]catalog.ServiceKey{{Datacenter: own, Namespace: "default", Name: "none", Instance: "a"}}),
+		"put_observations":  catalog.NewPutObservations([]catalog.Observation{{Peer: "dc0/gw0", Endpoint: netip.MustParseAddrPort("198.51.100.1:1"), At: time.Unix(1, 0)}}),
 		"put_exports":       catalog.NewPutExports([]catalog.Export{export}),
 		"put_endpoints":     catalog.NewPutEndpoints([]catalog.EndpointSlice{slice}),
 		"delete_exports":    catalog.NewDeleteExports([]catalog.ExportKey{{Datacenter: own, Namespace: "default", Name: "none"}}),
@@ -123,6 +126,30 @@ func TestACommandThatChangesNothingWritesNoEntries(t *testing.T) {
 			}
 			_, entries := repeat(t, c, others(c, c.Leader())[0], withAuthor(cmd), false, 20*time.Second)
 			assert.LessOrEqual(t, entries, uint64(2), "%s: the first proposal and its announcement", kind)
+		}
+	})
+}
+
+// A command that is in a call twice is not a retry of one whose outcome is open.
+func TestACommandThatIsTwiceInACallWritesNoEntries(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := consensustest.New(t, 3, consensustest.Options{})
+		key := consensustest.Key{Owner: "dc1/gw0", Name: "web"}
+		write(t, c.Leader(), key, "x")
+		for name, cmd := range map[string]*catalogpb.Command{"nothing": key.Set("x"), "refused": catalog.NewRevokeToken("none")} {
+			cmd.Author, cmd.Client = "dc1/gw0", name
+			before := c.Leader().Node.Status().CommitIndex
+			for i := range 20 {
+				cmd.At, cmd.Sequence = timestamppb.Now(), uint64(i+1) //nolint:gosec // not negative
+				results, err := c.Leader().Node.ApplyForwarded(t.Context(), []*catalogpb.Command{cmd, proto.CloneOf(cmd), proto.CloneOf(cmd)})
+				require.NoError(t, err)
+				require.Len(t, results, 3)
+				for _, r := range results {
+					assert.Equal(t, name == "refused", r.Refusal != nil)
+				}
+			}
+			time.Sleep(time.Second)
+			assert.Equal(t, before, c.Leader().Node.Status().CommitIndex, name)
 		}
 	})
 }

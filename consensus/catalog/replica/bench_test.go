@@ -9,6 +9,7 @@ import (
 
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+	"github.com/meshway/meshway/consensus/catalog/quota"
 	"github.com/meshway/meshway/consensus/catalog/replica"
 )
 
@@ -29,6 +30,25 @@ func BenchmarkApply(b *testing.B) {
 				}
 			}
 			b.ReportMetric(float64(b.N*size)/b.Elapsed().Seconds(), "commands/s")
+		})
+	}
+}
+
+// BenchmarkJudge judges calls that change services in a catalog of ten thousand.
+func BenchmarkJudge(b *testing.B) {
+	for _, size := range []int{1, 256} {
+		b.Run(fmt.Sprintf("commands=%d", size), func(b *testing.B) {
+			m := federationOfThree(b)
+			registerServices(m, 10_000)
+			cmds := make([]*catalogpb.Command, 0, size)
+			for i := range size {
+				s := testService("west", fmt.Sprint("s", i%100), fmt.Sprint("i", i), "10.2.1.1")
+				cmds = append(cmds, m.sign(westGateway, catalog.NewPutServices([]catalog.Service{s})))
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				m.state.Judge(cmds, quota.DefaultLimits(), m.now)
+			}
 		})
 	}
 }

@@ -70,14 +70,18 @@ func firstSeen(txn *table.Txn, cmd *catalogpb.Command, now time.Time) *catalogpb
 }
 
 // earliestCreation returns the creation time of e, or the earliest one that e may
-// have, if that is later. A time in the future counts as soon.
+// have, if that is later. A time in the future counts as soon, or as the one that the
+// catalog has.
 func earliestCreation(txn *table.Txn, e catalog.Export, now time.Time) time.Time {
 	soon := now.Add(catalog.MaxClockSkew)
 	created := earliest(e.CreatedAt, soon)
 	have := export(txn, e.ExportKey)
-	if have != nil {
+	switch {
+	case have != nil && e.CreatedAt.After(soon): // or each repetition would change it
+		created = have.CreatedAt
+	case have != nil:
 		created = latest(created, have.CreatedAt)
-	} else {
+	default:
 		for other := range each[catalog.Export](txn, tableExports, indexName, e.Namespace, e.Name) {
 			created = latest(created, earliest(other.CreatedAt, soon).Add(1))
 		}

@@ -30,8 +30,8 @@ type Verdict struct {
 // Some rules are of Judge only, because Apply must do the same in all versions of
 // meshd: that all members support the command, the clock of its author, the parsing of
 // certificates, Limits, the number of ranges that datacenters allow, that a witness has no
-// prefixes, and that no export is older than those that it conflicts
-// with (see firstSeen).
+// prefixes, that no export is older than those that it conflicts with (see firstSeen), and
+// which records a command stores as they are.
 //
 // The results are of the current state: a leader must confirm that it still leads
 // before it returns one.
@@ -113,14 +113,22 @@ func (j *judge) count(txn *table.Txn, changes []table.Change) *catalog.Refusal {
 	return nil
 }
 
-// changesRecords reports whether there are changes besides those of clients.
+// changesRecords reports whether there are changes besides those of clients, and of the
+// index of the last change of a record alone.
 func changesRecords(changes []table.Change) bool {
 	for _, c := range changes {
-		if c.Table != tableClients {
+		if c.Table != tableClients && !changesNothing(c) {
 			return true
 		}
 	}
 	return false
+}
+
+// changesNothing reports whether a change leaves its record as it is. Apply stores such
+// records, in all versions of meshd.
+func changesNothing(c table.Change) bool {
+	return table.Same[catalog.Token](c) || table.Same[catalog.Observation](c) || table.Same[catalog.Service](c) ||
+		table.Same[catalog.Export](c) || table.Same[catalog.EndpointSlice](c)
 }
 
 // check refuses what must not be in the log whatever the state is. A command that

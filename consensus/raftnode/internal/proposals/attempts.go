@@ -21,7 +21,7 @@ type commandID struct {
 // Attempt is one attempt to write the commands of one call.
 type Attempt struct {
 	Leave  func()
-	Before []bool // whether an earlier attempt of the command is running
+	Before []bool // whether an attempt of the command in an earlier call is running
 }
 
 // Enter begins an attempt. Leave may be called more than once.
@@ -36,7 +36,9 @@ func (a *Attempts) Enter(cmds []*catalogpb.Command) *Attempt {
 	for i, c := range cmds {
 		ids[i] = commandID{c.GetAuthor(), c.GetClient(), c.GetSequence()}
 		before[i] = a.running[ids[i]] > 0
-		a.running[ids[i]]++
+	}
+	for _, id := range ids { // a command that is twice in this call is judged twice
+		a.running[id]++
 	}
 	return &Attempt{Before: before, Leave: sync.OnceFunc(func() { a.end(ids) })}
 }

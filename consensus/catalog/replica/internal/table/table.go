@@ -32,6 +32,13 @@ type Change struct {
 	Before, After any
 }
 
+// Same reports whether c stored a record of type T that is equal to the one before.
+func Same[T interface{ Equal(other T) bool }](c Change) bool {
+	before, had := c.Before.(*T)
+	after, has := c.After.(*T)
+	return had && has && (*before).Equal(*after)
+}
+
 // New returns an empty table. The record of a key of the other indexes must be the
 // same one as that of the first index.
 func New[T any](name string, id Index[T], others ...Index[T]) Table {
