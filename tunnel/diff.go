@@ -135,3 +135,17 @@ func missing(a, b []netip.Prefix) []netip.Prefix {
 func unmap(a netip.AddrPort) netip.AddrPort {
 	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
 }
+
+// SameConfig reports whether two observations of the same interfaces have the same
+// configuration. Endpoints are not part of it, because WireGuard changes them.
+func SameConfig(a, b []Observed) bool { return slices.EqualFunc(a, b, sameInterface) }
+
+func sameInterface(a, b Observed) bool {
+	return a.Name == b.Name && a.Index == b.Index && a.Up == b.Up && a.MTU == b.MTU && (a.Err == nil) == (b.Err == nil) &&
+		a.PublicKey == b.PublicKey && a.ListenPort == b.ListenPort && a.Mark == b.Mark &&
+		slices.Equal(a.Addresses, b.Addresses) && slices.EqualFunc(a.Peers, b.Peers, samePeer)
+}
+
+func samePeer(a, b ObservedPeer) bool {
+	return a.PublicKey == b.PublicKey && a.Keepalive == b.Keepalive && slices.Equal(a.AllowedIPs, b.AllowedIPs)
+}

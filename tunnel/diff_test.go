@@ -1,10 +1,12 @@
 package tunnel_test
 
 import (
+	"errors"
 	"net/netip"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/meshway/meshway/tunnel"
@@ -108,3 +110,38 @@ func prefixes(texts ...string) []netip.Prefix {
 }
 
 func endpoint(s string) netip.AddrPort { return netip.MustParseAddrPort(s) }
+
+func TestSameConfigIgnoresOnlyWhatWireGuardChanges(t *testing.T) {
+	observed := func(change func(*tunnel.Observed)) []tunnel.Observed {
+		o := tunnel.Observed{
+			Config: tunnel.Config{Name: "mesh0", ListenPort: 51820, Mark: 0x20, MTU: 1420, Addresses: []netip.Prefix{netip.MustParsePrefix("fd77::1/128")}},
+			Up:     true,
+			Peers: []tunnel.ObservedPeer{{Peer: tunnel.Peer{
+				PublicKey: tunnel.PublicKey{2}, Keepalive: time.Second, AllowedIPs: []netip.Prefix{netip.MustParsePrefix("10.2.0.0/16")},
+			}}},
+		}
+		change(&o)
+		return []tunnel.Observed{o}
+	}
+	before := observed(func(*tunnel.Observed) {})
+	assert.True(t, tunnel.SameConfig(before, observed(func(o *tunnel.Observed) {
+		o.Peers[0].Endpoint, o.Peers[0].ReceivedBytes, o.Peers[0].LastHandshake = netip.MustParseAddrPort("192.0.2.2:1024"), 1, time.Unix(1, 0)
+	})))
+	for name, change := range map[string]func(*tunnel.Observed){
+		"key":       func(o *tunnel.Observed) { o.PublicKey = tunnel.PublicKey{9} },
+		"port":      func(o *tunnel.Observed) { o.ListenPort = 40000 },
+		"mark":      func(o *tunnel.Observed) { o.Mark = 0 },
+		"MTU":       func(o *tunnel.Observed) { o.MTU = 9000 },
+		"address":   func(o *tunnel.Observed) { o.Addresses = nil },
+		"state":     func(o *tunnel.Observed) { o.Up = false },
+		"interface": func(o *tunnel.Observed) { o.Index = 7 },
+		"error":     func(o *tunnel.Observed) { o.Err = errors.New("no answer") },
+		"peers":     func(o *tunnel.Observed) { o.Peers = nil },
+		"peer":      func(o *tunnel.Observed) { o.Peers[0].PublicKey = tunnel.PublicKey{9} },
+		"keepalive": func(o *tunnel.Observed) { o.Peers[0].Keepalive = 0 },
+		"prefix":    func(o *tunnel.Observed) { o.Peers[0].AllowedIPs = nil },
+	} {
+		assert.False(t, tunnel.SameConfig(before, observed(change)), name)
+	}
+	assert.False(t, tunnel.SameConfig(before, nil))
+}

@@ -93,6 +93,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	group.Go(func() error { return stopped(ctx, g.cfg.PathMTU.Run(ctx)) })
 	group.Go(func() error { g.resolver.run(ctx); return nil })
 	group.Go(func() error { return stopped(ctx, g.cfg.Kernel.Routes.Watch(ctx, g.kernelChanged)) })
+	group.Go(func() error { watchTunnels(ctx, g.cfg.Kernel.Tunnels, g.leftTunnels, g.wake.Notify); return nil })
 	group.Go(func() error { g.countActivity(ctx); return nil })
 	group.Go(func() error { g.catchUp(ctx); return nil })
 	group.Go(func() error { g.finishDrains(ctx); return nil })

@@ -69,6 +69,7 @@ func (n *Node) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return stopped(ctx, n.cfg.Liveness.Run(ctx)) })
 	group.Go(func() error { return stopped(ctx, n.cfg.Kernel.Routes.Watch(ctx, n.kernelChanged)) })
+	group.Go(func() error { watchTunnels(ctx, n.cfg.Kernel.Tunnels, n.leftTunnels, n.wake.Notify); return nil })
 	group.Go(func() error {
 		notify.Loop(ctx, n.pass, n.cfg.Inventory.Changed, n.cfg.Liveness.Changed, n.wake.Changed)
 		return nil

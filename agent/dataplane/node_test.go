@@ -216,3 +216,28 @@ func TestNodeReadsTheRoutesOnlyAfterEventsAndFromTimeToTime(t *testing.T) {
 		assert.NotZero(t, looks(func() { time.Sleep(30 * time.Second) }), "changes without an event are repaired")
 	})
 }
+
+func TestAPrefixThatAnotherProgramRemovesFromATunnelIsRestored(t *testing.T) {
+	simulateNode(t, func(t *testing.T, w *nodeWorld) {
+		gateway := tunnel.PublicKey{2}
+		before, found := w.tunnels.Peer(gateway)
+		require.True(t, found)
+		require.NotEmpty(t, before.AllowedIPs)
+		for _, p := range before.AllowedIPs {
+			if p.IsSingleIP() {
+				w.network.SetHost(p.Addr(), true)
+			}
+		}
+		time.Sleep(10 * time.Second)
+		for _, path := range w.node.Status().Paths {
+			require.True(t, path.Answers, "no pass is due because a session is down")
+		}
+		require.NoError(t, w.tunnels.Configure(t.Context(), tunnel.Change{
+			Name: "mesh1", Peers: []tunnel.PeerChange{{PublicKey: gateway, RemoveAllowedIPs: before.AllowedIPs}},
+		}))
+		time.Sleep(1001 * time.Millisecond)
+		synctest.Wait()
+		now, _ := w.tunnels.Peer(gateway)
+		require.Equal(t, before.AllowedIPs, now.AllowedIPs)
+	})
+}
