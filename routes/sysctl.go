@@ -54,6 +54,17 @@ func SourceMarkSysctls(devices []string) []Sysctl {
 	return settings
 }
 
+// DeviceForwardingSysctls returns the settings with which packets that arrive on the
+// given devices are forwarded. net/ipv4/ip_forward sets them for the devices that exist,
+// and another program may change one alone. For IPv6 there is only the one for all.
+func DeviceForwardingSysctls(devices []string) []Sysctl {
+	var settings []Sysctl
+	for _, device := range devices {
+		settings = append(settings, Sysctl{Key: "net/ipv4/conf/" + device + "/forwarding", Value: "1"})
+	}
+	return settings
+}
+
 // LooseSysctls returns the settings of a host with the given lanes that forwards
 // nothing, sorted by key.
 func LooseSysctls(devices []string) []Sysctl { return withLooseRPFilter(nil, devices) }

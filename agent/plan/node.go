@@ -185,7 +185,9 @@ func (n node) routing(found *problems) routes.Config {
 // sysctls returns the kernel settings of a node. A packet from a gateway may come
 // by a device that no gateway in use is reached through.
 func (n node) sysctls() []routes.Sysctl {
-	return routes.NodeSysctls(slices.Concat(n.tunnelDevices(), n.in.Host.strict(n.trustedIngressDevices())))
+	tunnels := n.tunnelDevices()
+	settings := routes.NodeSysctls(slices.Concat(tunnels, n.in.Host.strict(n.trustedIngressDevices())))
+	return append(settings, routes.DeviceForwardingSysctls(tunnels)...)
 }
 
 // groupMembers returns the members of a datacenter's group: the gateways that

@@ -51,10 +51,11 @@ func routing(in Inputs, topo topology) routes.Config {
 // a lane, and answers to packets that went through the tunnel to a node may come
 // back over another device.
 func sysctls(in Inputs, topo topology, lanes []string) []routes.Sysctl {
-	loose := slices.Concat(lanes, nodeDevices(in, topo), in.Host.strict(trustedIngressDevices(in, topo)))
+	tunnels := slices.Concat(lanes, nodeDevices(in, topo))
+	loose := slices.Concat(tunnels, in.Host.strict(trustedIngressDevices(in, topo)))
 	settings := routes.LooseSysctls(loose)
 	if !in.Config.Witness {
-		settings = routes.ForwardingSysctls(loose)
+		settings = append(routes.ForwardingSysctls(loose), routes.DeviceForwardingSysctls(tunnels)...)
 	}
 	if routesPeers(in, topo) {
 		settings = append(settings, routes.SourceMarkSysctls(in.Host.Underlay)...)

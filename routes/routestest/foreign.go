@@ -103,4 +103,5 @@ func (k *Kernel) onLink(device string, router netip.Addr) bool {
 func (k *Kernel) addDevice(name string) {
 	k.devices[name] = true
 	k.sysctls["net/ipv4/conf/"+name+"/rp_filter"] = "0"
+	k.sysctls["net/ipv4/conf/"+name+"/forwarding"] = "0"
 }
