@@ -32,8 +32,9 @@ type Options struct {
 
 // Run runs a data plane process: a TUN interface with wireguard-go, and a control
 // socket (mode 0600) through which the agent sets key, port and peers. It returns
-// nil when ctx ends, and an error when its interface or socket is removed. The
-// interface is removed when Run returns.
+// nil when ctx ends, and an error when its interface or socket is removed, or the
+// interface is moved to another network namespace. The interface is removed when Run
+// returns.
 //
 // The caller ends ctx on SIGTERM and ignores SIGHUP.
 func Run(ctx context.Context, opts Options) (err error) {
@@ -50,6 +51,11 @@ func Run(ctx context.Context, opts Options) (err error) {
 	}
 	dev := wgdevice.NewDevice(link, newBind(), logger(log))
 	defer dev.Close() // closes the TUN device, too
+	departed, err := watchDeparture(opts.Interface)
+	if err != nil {
+		return err
+	}
+	defer departed.stop()
 	socket, err := listen(opts.Interface)
 	if err != nil {
 		return err
@@ -63,6 +69,8 @@ func Run(ctx context.Context, opts Options) (err error) {
 		log.Info("data plane stopping")
 	case <-dev.Wait():
 		err = fmt.Errorf("interface %s was removed", opts.Interface)
+	case <-departed.gone:
+		err = fmt.Errorf("interface %s was removed from this network namespace", opts.Interface)
 	case err = <-broken:
 		err = fmt.Errorf("control socket of %s was removed: %w", opts.Interface, err)
 	}

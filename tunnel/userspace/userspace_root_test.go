@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/vishvananda/netlink"
@@ -98,6 +99,21 @@ func TestADeadDataPlaneProcessIsReplaced(t *testing.T) {
 	require.NoError(t, err)
 	tunneltest.RequireApplied(t, tunneltest.Key(1), want, again)
 	require.NotEqual(t, have[0].Index, again[0].Index)
+}
+
+func TestAnInterfaceThatIsMovedToAnotherNamespaceIsReplaced(t *testing.T) {
+	dev, elsewhere := newDevice(t), newHost(t)
+	t.Cleanup(func() { removeAll(t, here, dev) })
+	want := []tunnel.Config{{Name: "mesh0", ListenPort: 51820, MTU: 1420}}
+	_, err := tunnel.Apply(t.Context(), dev, tunneltest.Key(1), want, true)
+	require.NoError(t, err)
+	link, err := netlink.LinkByName("mesh0")
+	require.NoError(t, err)
+	require.NoError(t, netlink.LinkSetNsFd(link, int(elsewhere.net.Fd())))
+	require.Eventually(t, func() bool {
+		have, err := tunnel.Apply(t.Context(), dev, tunneltest.Key(1), want, true)
+		return err == nil && len(have) == 1 && have[0].Index != link.Attrs().Index
+	}, 5*time.Second, 20*time.Millisecond)
 }
 
 func TestTheControlSocketIsForRootOnly(t *testing.T) {
