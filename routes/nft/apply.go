@@ -56,8 +56,15 @@ func (f *Filter) Apply(ctx context.Context, fw routes.Firewall) error {
 		return err
 	}
 	f.rendered, f.listing = "", "" // unknown until the table is listed again
-	if listing, err = f.write(ctx, fw, contentsOf(listing), wanted); err != nil {
+	before, beforeErr := generation()
+	listing, writes, err := f.write(ctx, fw, contentsOf(listing), wanted)
+	if err != nil {
 		return err
+	}
+	// If another program made a change meanwhile, the listing may contain it. The table
+	// is written again by the next call, for which the event of that change is a reason.
+	if after, err := generation(); errors.Join(beforeErr, err) == nil && after != before+writes {
+		return nil
 	}
 	f.rendered, f.listing = want.String(), listing
 	return nil
@@ -100,18 +107,20 @@ func (f *Filter) Counters(ctx context.Context) ([]routes.Counter, error) {
 	return f.counters(ctx)
 }
 
-// write updates the table with the contents found and returns its listing. What cannot
-// be updated is replaced: another program may have given an object another definition,
-// or added objects of other kinds.
-func (f *Filter) write(ctx context.Context, fw routes.Firewall, found, wanted Contents) (string, error) {
+// write updates the table with the contents found and returns its listing and the number
+// of transactions. What cannot be updated is replaced: another program may have given an
+// object another definition, or added objects of other kinds.
+func (f *Filter) write(ctx context.Context, fw routes.Firewall, found, wanted Contents) (listing string, transactions uint32, err error) {
 	tx := f.nft.NewTransaction()
 	RenderUpdate(tx, fw, found, wanted)
 	if f.nft.Run(ctx, tx) == nil {
+		transactions++
 		if listing, err := f.listed(ctx); err != nil || contentsOf(listing).equal(wanted) {
-			return listing, err
+			return listing, transactions, err
 		}
 	}
-	return f.replace(ctx, fw)
+	listing, err = f.replace(ctx, fw)
+	return listing, transactions + 1, err
 }
 
 // replace replaces the table and returns its listing.
