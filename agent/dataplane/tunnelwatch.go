@@ -13,7 +13,7 @@ const (
 	// sends no event when another program changes keys, peers or their prefixes.
 	tunnelInterval = time.Second
 	// tunnelShare is the inverse of the part of the time that reading them may take.
-	tunnelShare = 50
+	tunnelShare = 20
 )
 
 // watchTunnels calls changed when the configuration of the tunnels is not as the last
