@@ -6,9 +6,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -20,11 +20,15 @@ import (
 )
 
 // faultyAPI forwards requests to an API server. While faulty is set, it delays
-// them and answers half of them with errors.
+// them and answers each first and each third of four equal requests with errors.
+// Errors at random would delay a service for as long as they happened to repeat.
 type faultyAPI struct {
 	next     http.Handler
 	faulty   atomic.Bool
 	requests atomic.Int64
+
+	mu     sync.Mutex     // guards counts
+	counts map[string]int // of requests by method and path
 }
 
 const faultyDelay = 2 * time.Second
@@ -41,11 +45,11 @@ func (f *faultyAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		case <-time.After(faultyDelay):
 		}
-		switch rand.IntN(4) {
-		case 0:
+		switch f.count(r) % 4 {
+		case 1:
 			http.Error(w, "etcd is unavailable", http.StatusInternalServerError)
 			return
-		case 1:
+		case 3:
 			w.Header().Set("Retry-After", "1")
 			http.Error(w, "too many requests", http.StatusTooManyRequests)
 			return
@@ -54,13 +58,22 @@ func (f *faultyAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.next.ServeHTTP(w, r)
 }
 
+// count returns how many requests equal to r, and r, were sent.
+func (f *faultyAPI) count(r *http.Request) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	key := r.Method + " " + r.URL.Path
+	f.counts[key]++
+	return f.counts[key]
+}
+
 // testFaultyAPIServer connects the agents of the second cluster to their API
 // server through a faultyAPI.
 func (tb *testbed) testFaultyAPIServer(t *testing.T, node client, good string) {
 	east, west := tb.clusters[0], tb.clusters[1]
 	var api *faultyAPI
 	proxy, err := west.StartAPIProxy(16443, func(next http.Handler) http.Handler {
-		api = &faultyAPI{next: next}
+		api = &faultyAPI{next: next, counts: make(map[string]int)}
 		return api
 	})
 	require.NoError(t, err)
