@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -163,7 +164,7 @@ func (n *Node) apply(ctx context.Context, p *nodePass) {
 	p.routes, p.lookedAt, err = n.routes.apply(ctx, d.Routes, d.Prune, p.at, p.lookedAt)
 	p.add(err)
 	if d.Prune && len(p.errors) == 0 {
-		p.tunnels, err = tunnel.Apply(ctx, n.cfg.Kernel.Tunnels, n.cfg.Key, d.Tunnels, true)
+		p.tunnels, err = tunnel.Apply(ctx, n.cfg.Kernel.Tunnels, n.cfg.Key, renewed(d.Tunnels), true)
 		p.add(err)
 	}
 	if d.Empty() { // the datacenter has left; the firewall ends with the last tunnel
@@ -172,6 +173,20 @@ func (n *Node) apply(ctx context.Context, p *nodePass) {
 	if len(p.errors) == 0 {
 		n.lastFullApply.Store(p.at.UnixNano())
 	}
+}
+
+// renewed returns the configurations after their peers were renewed. A second renewal
+// would discard the answer to the handshake of the first one, and the gateway would
+// ignore a second handshake within 20 ms (wireguard-go: HandshakeInitationRate).
+func renewed(tunnels []tunnel.Config) []tunnel.Config {
+	tunnels = slices.Clone(tunnels)
+	for i := range tunnels {
+		tunnels[i].Peers = slices.Clone(tunnels[i].Peers)
+		for j := range tunnels[i].Peers {
+			tunnels[i].Peers[j].Renew = false
+		}
+	}
+	return tunnels
 }
 
 // Paths returns how this node reaches the gateways of its datacenter; false: it

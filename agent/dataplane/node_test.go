@@ -170,6 +170,21 @@ func TestNodeTunnelsOnlyToGatewaysOnOtherLinks(t *testing.T) {
 	})
 }
 
+// A second renewal in the same pass would discard the handshake of the first one.
+func TestNodeRenewsAPeerWithoutAHandshakeOnceForEachCandidate(t *testing.T) {
+	simulateNode(t, func(t *testing.T, w *nodeWorld) {
+		w.update(func(v *plan.Inventory) {
+			v.Gateways[1].Addresses = []netip.Addr{netip.MustParseAddr("198.51.100.2"), netip.MustParseAddr("198.51.100.3")}
+		})
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		before := w.tunnels.Calls(tunneltest.OpConfigure)
+		time.Sleep(50 * time.Second)
+		synctest.Wait()
+		assert.Equal(t, 10, w.tunnels.Calls(tunneltest.OpConfigure)-before, "5 s for each candidate")
+	})
+}
+
 func TestNodeReportsItsGatewaysAndThePathOfAPacket(t *testing.T) {
 	simulateNode(t, func(t *testing.T, w *nodeWorld) {
 		time.Sleep(10 * time.Second)
