@@ -53,7 +53,7 @@ RACE_FLAGS = -race $(ARITHMETIC:%=-gcflags=crypto/internal/fips140/%=-race=false
 # cmd/meshd/serial_test.go checks. There the race detector has nothing to detect, and
 # would take most of the time. In the tests of packages that use them it instruments
 # them, too.
-SERIAL = agent/config agent/interference agent/kube/mcs agent/plan agent/rotation agent/rpc agent/state agent/suggest \
+SERIAL = agent/config agent/interference agent/kube/mcs agent/plan agent/plan/gatewayplan agent/rotation agent/rpc agent/state agent/suggest \
   cmd/meshctl/internal/corefile cmd/meshctl/internal/human \
   consensus/archive consensus/catalog consensus/catalog/budget consensus/catalog/quota consensus/catalog/replica consensus/catalog/snapshot \
   consensus/raftnode/internal/quorum deploy routes tunnel tunnel/tunneltest

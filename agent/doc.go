@@ -2,7 +2,7 @@
 // flows one way:
 //
 //	config · catalog · kernel events · liveness · cluster
-//	     → plan.Inputs → plan.Compute (pure) → plan.Desired + []plan.Problem
+//	     → plan.Inputs → gatewayplan.Compute (pure) → plan.Desired + []plan.Problem
 //	     → tunnel, routes, firewall (dataplane) · catalog (registrar)
 //	     → observed → status.Snapshot → /metrics · readiness · meshctl
 //
@@ -26,6 +26,7 @@
 //	cluster      the agent of a Kubernetes node: a gateway or not, and its removal
 //	identity     keys, CA, certificates, tokens, the membership on disk
 //	config       the configuration file
+//	plan         inputs, desired states and problems; below it the planners of gateways and nodes
 //	status       the view of all this for operators
 //	notify       how a loop waits for changes
 //

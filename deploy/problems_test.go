@@ -82,7 +82,7 @@ func codeExpressions(node ast.Node) []ast.Expr {
 			}
 		}
 	case *ast.CallExpr:
-		if name := typeName(n.Fun); name == "addError" || name == "addWarning" {
+		if name := typeName(n.Fun); name == "AddError" || name == "AddWarning" {
 			return n.Args[:1]
 		}
 	case *ast.AssignStmt:

@@ -16,6 +16,7 @@ import (
 	"github.com/meshway/meshway/agent/interference"
 	"github.com/meshway/meshway/agent/notify"
 	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/plan/gatewayplan"
 	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/replica"
@@ -117,7 +118,7 @@ func (g *Gateway) pass(ctx context.Context) time.Duration {
 	site := g.cfg.Site.Current()
 	verified, untrusted := g.cfg.Trust.Verify(catalogOf(g.cfg.Catalog.View()), p.at)
 	p.add(g.gather(ctx, p, verified, site, before))
-	p.desired, p.problems = plan.Compute(p.inputs)
+	p.desired, p.problems = gatewayplan.Compute(p.inputs)
 	p.problems = slices.Concat(p.problems, untrusted, g.saveTrust(), site.Problems)
 	g.cfg.Liveness.Drain(g.cfg.Drain.On(p.at))
 	g.cfg.Registrar.Set(p.desired.Registration) // before a slow kernel, so that others learn of a drain at once

@@ -16,6 +16,7 @@ import (
 	"github.com/meshway/meshway/agent/interference"
 	"github.com/meshway/meshway/agent/notify"
 	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/plan/nodeplan"
 	"github.com/meshway/meshway/routes"
 	"github.com/meshway/meshway/tunnel"
 )
@@ -89,7 +90,7 @@ func (n *Node) pass(ctx context.Context) time.Duration {
 	err := n.gather(ctx, p, before)
 	p.add(err)
 	p.tunnels = p.inputs.Observed.Tunnels
-	p.desired, p.problems = plan.ComputeNode(p.inputs)
+	p.desired, p.problems = nodeplan.Compute(p.inputs)
 	p.drops = before.drops
 	if err == nil && !p.desired.Hold {
 		n.apply(ctx, p)

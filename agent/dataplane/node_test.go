@@ -16,6 +16,7 @@ import (
 	"github.com/meshway/meshway/agent/liveness"
 	"github.com/meshway/meshway/agent/liveness/livenesstest"
 	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/plan/nodeplan"
 	"github.com/meshway/meshway/agent/status"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/routes"
@@ -134,7 +135,7 @@ func TestNodeStopsUsingAFailedGatewayWithinASecond(t *testing.T) {
 	simulateNode(t, func(t *testing.T, w *nodeWorld) {
 		time.Sleep(time.Second)
 		sessions := map[string]netip.Addr{}
-		desired, _ := plan.ComputeNode(plan.NodeInputs{
+		desired, _ := nodeplan.Compute(plan.NodeInputs{
 			Config: config.Config{Datacenter: "east", WireGuard: config.WireGuard{Interface: "mesh"}}, Inventory: w.inventory,
 		})
 		for _, s := range desired.Sessions {

@@ -5,7 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/plan/gatewayplan"
 	"github.com/meshway/meshway/routes"
 )
 
@@ -66,5 +66,5 @@ func (g *Gateway) newestGroups(c routes.Config) []routes.Group {
 	}
 	in := *planned
 	in.Observed.Sessions, in.Now = g.cfg.Liveness.Sessions(), time.Now()
-	return plan.Regroup(in, c)
+	return gatewayplan.Regroup(in, c)
 }

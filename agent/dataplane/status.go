@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/plan/gatewayplan"
 	"github.com/meshway/meshway/agent/status"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/routes"
@@ -52,7 +53,7 @@ func (g *Gateway) RefuseDatacenter(dc catalog.Datacenter, first catalog.Gateway)
 	if p == nil || !p.inputs.Synced.Host {
 		return nil
 	}
-	return plan.RefuseDatacenter(p.inputs, dc, first)
+	return gatewayplan.RefuseDatacenter(p.inputs, dc, first)
 }
 
 // Sessions returns the liveness sessions with the remote gateways.

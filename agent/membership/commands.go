@@ -12,6 +12,7 @@ import (
 	"github.com/meshway/meshway/agent/member"
 	"github.com/meshway/meshway/agent/membership/internal/noaddress"
 	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/plan/gatewayplan"
 	"github.com/meshway/meshway/agent/status"
 	"github.com/meshway/meshway/consensus/catalog"
 )
@@ -120,7 +121,7 @@ func (a *Agent) awaitUsable(ctx context.Context, progress member.Progress) error
 		var reached plan.Reachability
 		r.gateway.Reach(&reached)
 		if text := unreachableForever(reached.Problems); text != "" {
-			progress(plan.CodeNoCommonFamily, text)
+			progress(gatewayplan.CodeNoCommonFamily, text)
 		}
 	}
 	return nil
@@ -129,7 +130,7 @@ func (a *Agent) awaitUsable(ctx context.Context, progress member.Progress) error
 // unreachableForever returns the report of the gateways to which this one can have no
 // tunnel; empty: there are none.
 func unreachableForever(problems []plan.Problem) string {
-	found := slices.DeleteFunc(slices.Clone(problems), func(p plan.Problem) bool { return p.Code != plan.CodeNoCommonFamily })
+	found := slices.DeleteFunc(slices.Clone(problems), func(p plan.Problem) bool { return p.Code != gatewayplan.CodeNoCommonFamily })
 	switch len(found) {
 	case 0:
 		return ""
@@ -168,7 +169,7 @@ func (a *Agent) joinRequest(ctx context.Context) (member.JoinRequest, error) {
 		return member.JoinRequest{}, noaddress.Refusal(file, host)
 	}
 	checkOverlay := func(overlay netip.Prefix) error {
-		if err := plan.RefuseOverlay(file, host, overlay); err != nil {
+		if err := gatewayplan.RefuseOverlay(file, host, overlay); err != nil {
 			return err
 		}
 		return a.checkLiveness(ctx, overlay)

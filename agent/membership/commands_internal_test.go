@@ -6,12 +6,13 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/plan/gatewayplan"
 )
 
 func TestJoinNamesTheGatewaysToWhichNoTunnelIsPossible(t *testing.T) {
 	other := plan.Problem{Code: "gateway-unreachable", Message: "other", Remedy: "wait"}
-	four := plan.Problem{Code: plan.CodeNoCommonFamily, Message: "no tunnel to four", Remedy: "give it an address"}
-	five := plan.Problem{Code: plan.CodeNoCommonFamily, Message: "no tunnel to five", Remedy: "give it an address"}
+	four := plan.Problem{Code: gatewayplan.CodeNoCommonFamily, Message: "no tunnel to four", Remedy: "give it an address"}
+	five := plan.Problem{Code: gatewayplan.CodeNoCommonFamily, Message: "no tunnel to five", Remedy: "give it an address"}
 	assert.Empty(t, unreachableForever(nil))
 	assert.Empty(t, unreachableForever([]plan.Problem{other}))
 	assert.Equal(t, "no tunnel to four: give it an address", unreachableForever([]plan.Problem{other, four}))

@@ -150,3 +150,23 @@ func withPort(addresses []netip.Addr, port uint16) []string {
 	}
 	return hostports
 }
+
+// FamiliesOf returns how well this host reaches the addresses of each family: 0 not
+// at all, 1 it has an address on the underlay, 2 also a default route. If no address
+// is known, neither is a family.
+func FamiliesOf(h Host, prefixes []catalog.Prefix) map[routes.Family]int {
+	reach := map[routes.Family]int{}
+	for _, a := range underlayAddresses(Site{Prefixes: prefixes}, h) {
+		f, rank := routes.FamilyOf(a), 1
+		if rankAddress(h, a) <= rankDefaultRoute {
+			rank = 2
+		}
+		if !a.IsLinkLocalUnicast() {
+			reach[f] = max(reach[f], rank)
+		}
+	}
+	if len(reach) == 0 {
+		return map[routes.Family]int{routes.IPv4: 1, routes.IPv6: 1}
+	}
+	return reach
+}

@@ -6,7 +6,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
-	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/plan/gatewayplan"
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
@@ -14,7 +14,7 @@ func TestPrefixThatTheCatalogWouldRefuseTodayIsAProblem(t *testing.T) {
 	in := running()
 	reported := func() []string {
 		var subjects []string
-		_, problems := plan.Compute(in)
+		_, problems := gatewayplan.Compute(in)
 		for _, p := range problems {
 			if p.Code == "prefix-not-allowed" {
 				subjects = append(subjects, p.Subject)

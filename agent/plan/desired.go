@@ -32,3 +32,14 @@ type SessionConfig struct {
 	// detection is then not worth the packets that it costs.
 	Relaxed bool
 }
+
+// Registration is what the catalog should contain about this gateway and, if
+// all its gateways agree, about its datacenter.
+type Registration struct {
+	// Known is false until the addresses of this host and the prefixes of the
+	// datacenter have been read; Gateway and Prefixes are not valid then.
+	Known        bool
+	Gateway      catalog.Gateway
+	Prefixes     []catalog.Prefix
+	Observations []catalog.Observation // the endpoints at which this gateway sees others
+}

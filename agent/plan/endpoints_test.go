@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/plan/gatewayplan"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/tunnel"
 )
@@ -20,7 +21,7 @@ const kept = "invalid AddrPort"
 // plannedEndpoint returns the endpoint of a gateway in the plan.
 func plannedEndpoint(t *testing.T, in plan.Inputs, id catalog.GatewayID) string {
 	t.Helper()
-	d, _ := plan.Compute(in)
+	d, _ := gatewayplan.Compute(in)
 	for _, g := range in.Catalog.Gateways {
 		for _, c := range d.Tunnels {
 			for _, p := range c.Peers {
@@ -97,7 +98,7 @@ func TestLiveEndpointIsKeptAndOthersRotate(t *testing.T) {
 				sessionOf(&in, "north/a").LastPacket = now.Add(-c.heard)
 			}
 			assert.Equal(t, c.want, plannedEndpoint(t, in, "north/a"))
-			d, _ := plan.Compute(in)
+			d, _ := gatewayplan.Compute(in)
 			assert.Equal(t, c.want != kept && !c.session, d.Tunnels[0].Peers[0].Renew)
 		})
 	}
@@ -134,7 +135,7 @@ func TestLoneCandidateGetsAHandshakeInEachTurn(t *testing.T) {
 			if c.heard != 0 {
 				in.Observed.Tunnels[0].Peers[0].LastHandshake = now.Add(-c.heard)
 			}
-			d, _ := plan.Compute(in)
+			d, _ := gatewayplan.Compute(in)
 			assert.Equal(t, c.renewed, d.Tunnels[0].Peers[0].Renew)
 		})
 	}
@@ -180,7 +181,7 @@ func TestPortsFollowTheLane(t *testing.T) {
 	in := federation()
 	in.Self = "west/b" // index 1: on the peers this gateway is in lane 1
 	in.Endpoints["east/a"] = endpoints("192.0.2.9:51820")
-	d, _ := plan.Compute(in)
+	d, _ := gatewayplan.Compute(in)
 	require.Len(t, d.Tunnels, 1, "each other datacenter has one gateway, of index 0")
 	assert.Equal(t, uint16(51820), d.Tunnels[0].ListenPort)
 	for _, p := range d.Tunnels[0].Peers {
@@ -260,7 +261,7 @@ func TestGatewaysWithoutACommonFamilyAreReportedAndNotTried(t *testing.T) {
 			in.Catalog.Datacenters = in.Catalog.Datacenters[:2]
 			in.Observed.Sessions = []plan.Session{{Gateway: "north/a", Since: now.Add(-time.Hour)}}
 			assert.Equal(t, c.want != "", plannedEndpoint(t, in, "north/a") == kept)
-			_, problems := plan.Compute(in)
+			_, problems := gatewayplan.Compute(in)
 			codes := []string{}
 			for _, p := range problems {
 				codes = append(codes, p.Code)
@@ -290,7 +291,7 @@ func TestFamilyWithADefaultRouteIsTriedFirst(t *testing.T) {
 func TestPeerWithoutEndpointIsReported(t *testing.T) {
 	in := federation()
 	delete(in.Endpoints, "north/a")
-	_, problems := plan.Compute(in)
+	_, problems := gatewayplan.Compute(in)
 	require.Len(t, problems, 1)
 	assert.Equal(t, "endpoint-missing", problems[0].Code)
 	assert.Equal(t, "gateway north/a", problems[0].Subject)
@@ -323,7 +324,7 @@ func TestObservationsAreRecordedOnce(t *testing.T) {
 			if c.recorded != "" {
 				in.Catalog.Observations = []catalog.Observation{{Observer: "east/a", Peer: "north/a", Endpoint: netip.MustParseAddrPort(c.recorded)}}
 			}
-			d, _ := plan.Compute(in)
+			d, _ := gatewayplan.Compute(in)
 			if c.want == "" {
 				assert.Empty(t, d.Registration.Observations)
 				return
@@ -346,7 +347,7 @@ func TestGatewayThatTwoHostsRunIsTheOnlyExplanation(t *testing.T) {
 			in := running()
 			fail(&in, "north/a")
 			c.change(sessionOf(&in, "north/a"))
-			_, problems := plan.Compute(in)
+			_, problems := gatewayplan.Compute(in)
 			require.Len(t, problems, 1)
 			assert.Equal(t, "gateway-copied", problems[0].Code)
 			assert.Equal(t, c.want, problems[0].Subject)

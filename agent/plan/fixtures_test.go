@@ -7,6 +7,7 @@ import (
 
 	"github.com/meshway/meshway/agent/config"
 	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/plan/gatewayplan"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/tunnel"
 )
@@ -111,7 +112,7 @@ func applied(d plan.Desired, before ...tunnel.Observed) []tunnel.Observed {
 // running is the federation with all its sessions up.
 func running() plan.Inputs {
 	in := federation()
-	d, _ := plan.Compute(in)
+	d, _ := gatewayplan.Compute(in)
 	in.Observed.Tunnels = applied(d)
 	for _, s := range d.Sessions {
 		in.Observed.Sessions = append(in.Observed.Sessions, plan.Session{Gateway: s.Gateway, Up: true, Since: now.Add(-time.Hour)})

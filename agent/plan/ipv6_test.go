@@ -10,6 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/plan/gatewayplan"
+	"github.com/meshway/meshway/agent/plan/nodeplan"
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
@@ -19,9 +21,9 @@ func TestHostWithoutIPv6UsesIPv4(t *testing.T) {
 	for i := range in.Catalog.Gateways {
 		in.Catalog.Gateways[i].Overlay = netip.AddrFrom4([4]byte{10, 77, 0, byte(i + 1)})
 	}
-	with, before := plan.Compute(in)
+	with, before := gatewayplan.Compute(in)
 	in.Host.NoIPv6 = true
-	d, problems := plan.Compute(in)
+	d, problems := gatewayplan.Compute(in)
 	require.Len(t, problems, len(before)+1, "it is reported once")
 	i := slices.IndexFunc(problems, func(p plan.Problem) bool { return p.Code == "ipv6-missing" })
 	assert.Equal(t, plan.Warning, problems[i].Severity)
@@ -38,7 +40,7 @@ func TestHostWithoutIPv6UsesIPv4(t *testing.T) {
 func TestHostWithoutIPv6ReportsAnIPv6Overlay(t *testing.T) {
 	in := running()
 	in.Host.NoIPv6 = true
-	d, problems := plan.Compute(in)
+	d, problems := gatewayplan.Compute(in)
 	require.NotEmpty(t, problems)
 	assert.Equal(t, "ipv6-missing", problems[0].Code)
 	assert.Equal(t, plan.Error, problems[0].Severity)
@@ -46,16 +48,16 @@ func TestHostWithoutIPv6ReportsAnIPv6Overlay(t *testing.T) {
 	assert.Contains(t, d.String(), "route 10.3.0.0/16 nhid")
 
 	var refusal *catalog.Refusal
-	require.ErrorAs(t, plan.RefuseOverlay(in.Config, in.Host, in.Catalog.Federation.Overlay), &refusal)
+	require.ErrorAs(t, gatewayplan.RefuseOverlay(in.Config, in.Host, in.Catalog.Federation.Overlay), &refusal)
 	assert.Equal(t, "ipv6-missing", refusal.Code)
 	assert.Contains(t, refusal.Remedy, "meshctl init --overlay")
-	assert.NoError(t, plan.RefuseOverlay(in.Config, in.Host, netip.MustParsePrefix("10.77.0.0/24")))
+	assert.NoError(t, gatewayplan.RefuseOverlay(in.Config, in.Host, netip.MustParsePrefix("10.77.0.0/24")))
 }
 
 func TestNodeWithoutIPv6UsesIPv4(t *testing.T) {
 	in := nodeInputs()
 	in.Host.NoIPv6 = true
-	d, problems := plan.ComputeNode(in)
+	d, problems := nodeplan.Compute(in)
 	require.Len(t, problems, 1)
 	assert.Equal(t, "ipv6-missing", problems[0].Code)
 	assert.Contains(t, d.String(), "route 10.3.0.0/16 nhid")
@@ -68,12 +70,12 @@ func TestProbesThroughTunnelsHaveRoutesInEachFamily(t *testing.T) {
 	apart(&in)
 	in.Inventory.Overlay = netip.MustParsePrefix("10.77.0.0/24")
 	in.Inventory.Members = slices.DeleteFunc(in.Inventory.Members, func(m plan.Member) bool { return m.Name == "north" })
-	d, _ := plan.ComputeNode(in)
+	d, _ := nodeplan.Compute(in)
 	require.Len(t, d.Sessions, 4, "of two gateways in two families")
 	assert.Contains(t, d.String(), "rule IPv4")
 	assert.Contains(t, d.String(), "rule IPv6", "without it the route to the gateway's end is not used")
 	in.Host.NoIPv6 = true
-	d, _ = plan.ComputeNode(in)
+	d, _ = nodeplan.Compute(in)
 	require.Len(t, d.Sessions, 2)
 	for _, s := range d.Sessions {
 		assert.True(t, s.Local.Is4() && s.Remote.Is4(), s)
@@ -85,17 +87,17 @@ func TestProbesThroughTunnelsHaveRoutesInEachFamily(t *testing.T) {
 		g.Catalog.Gateways[i].Overlay = netip.AddrFrom4([4]byte{10, 77, 0, byte(i + 1)})
 	}
 	g.Catalog.Datacenters = slices.DeleteFunc(g.Catalog.Datacenters, func(dc catalog.Datacenter) bool { return dc.Name == "north" })
-	gd, _ := plan.Compute(g)
+	gd, _ := gatewayplan.Compute(g)
 	assert.Contains(t, gd.String(), "rule IPv6 not fwmark")
 }
 
 func TestLinksWithAdvertisedRoutesKeepThemWhileTheHostForwards(t *testing.T) {
 	in := running()
 	in.Host.Advertised = []string{"eth0"}
-	d, _ := plan.Compute(in)
+	d, _ := gatewayplan.Compute(in)
 	assert.Contains(t, d.String(), "sysctl net/ipv6/conf/eth0/accept_ra=2\n")
 	n := nodeInputs()
 	n.Host.Advertised = []string{"eth0"}
-	nd, _ := plan.ComputeNode(n)
+	nd, _ := nodeplan.Compute(n)
 	assert.Contains(t, nd.String(), "sysctl net/ipv6/conf/eth0/accept_ra=2\n")
 }

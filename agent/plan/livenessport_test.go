@@ -6,6 +6,7 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/plan/gatewayplan"
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
@@ -15,7 +16,7 @@ func TestProcessThatHasThePortOfLivenessIsReportedInsteadOfItsConsequences(t *te
 	for _, id := range []string{"north/a", "west/a", "west/b"} {
 		in.Observed.Sessions = append(in.Observed.Sessions, plan.Session{Gateway: catalog.GatewayID(id), PortOwner: "process 77 (bfdd)"})
 	}
-	_, problems := plan.Compute(in)
+	_, problems := gatewayplan.Compute(in)
 	var found []plan.Problem
 	for _, p := range problems {
 		assert.NotContains(t, []string{"cut-off", "datacenter-unreachable", "gateway-unreachable"}, p.Code)

@@ -11,6 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/plan/gatewayplan"
+	"github.com/meshway/meshway/agent/plan/nodeplan"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/routes"
 )
@@ -112,7 +114,7 @@ func TestRemotePrefixesNeverWinOverWhatTheHostReachesOtherwise(t *testing.T) {
 				in.Config.Routing.Accept = map[catalog.DatacenterName][]netip.Prefix{"west": c.accept}
 			}
 			c.host(&in.Host)
-			d, problems := plan.Compute(in)
+			d, problems := gatewayplan.Compute(in)
 			requireLocal(t, c, d.Routes, d.Firewall, problems)
 		})
 	}
@@ -127,7 +129,7 @@ func TestRemotePrefixesNeverWinOverWhatANodeReachesOtherwise(t *testing.T) {
 				in.Config.Routing.Accept = map[catalog.DatacenterName][]netip.Prefix{"west": c.accept}
 			}
 			c.host(&in.Host)
-			d, problems := plan.ComputeNode(in)
+			d, problems := nodeplan.Compute(in)
 			requireLocal(t, c, d.Routes, d.Firewall, problems)
 		})
 	}
@@ -184,7 +186,7 @@ func TestNodesOnASharedNetworkAreReachedThroughTheTunnel(t *testing.T) {
 	west := &in.Catalog.Datacenters[2]
 	west.Prefixes = append(west.Prefixes, catalog.Prefix{CIDR: node, Kind: catalog.NodePrefix})
 	routed := func() bool {
-		d, _ := plan.Compute(in)
+		d, _ := gatewayplan.Compute(in)
 		return strings.Contains(d.String(), "\nroute 192.0.2.77/32 nhid")
 	}
 	assert.False(t, routed(), "only a handshake proves that a gateway of west is on the network")
@@ -201,7 +203,7 @@ func TestNodesOnASharedNetworkAreReachedThroughTheTunnel(t *testing.T) {
 func TestOverlayInTheNetworkOfTheHostIsReported(t *testing.T) {
 	in := running()
 	in.Host.Links = []plan.Link{{Device: "eth0", Prefixes: prefixes("fd77:0:0:5::/64")}}
-	d, problems := plan.Compute(in)
+	d, problems := gatewayplan.Compute(in)
 	require.NotEmpty(t, problems)
 	assert.Equal(t, "overlay-local", problems[0].Code)
 	assert.Contains(t, problems[0].Message, "fd77:0:0:5::/64 (the network of eth0)")
@@ -210,7 +212,7 @@ func TestOverlayInTheNetworkOfTheHostIsReported(t *testing.T) {
 	assert.True(t, overlaps(d.Firewall.Remote, netip.MustParsePrefix("fd77::3/128")))
 
 	in.Host.Links[0].Prefixes = prefixes("fd77::/32")
-	d, problems = plan.Compute(in)
+	d, problems = gatewayplan.Compute(in)
 	assert.Equal(t, "overlay-local", problems[0].Code)
 	assert.Contains(t, d.String(), "route fd77::3/128 nhid", "gateways stay reachable")
 	assert.True(t, overlaps(d.Firewall.Remote, netip.MustParsePrefix("fd77::3/128")))
@@ -220,7 +222,7 @@ func TestPrefixWithTheEndpointOfAnotherDatacenterIsReported(t *testing.T) {
 	in := running()
 	north := &in.Catalog.Datacenters[1]
 	north.Prefixes = append(north.Prefixes, catalog.Prefix{CIDR: netip.MustParsePrefix("192.0.2.4/31"), Kind: catalog.PodPrefix})
-	_, problems := plan.Compute(in)
+	_, problems := gatewayplan.Compute(in)
 	require.NotEmpty(t, problems)
 	last := problems[len(problems)-1]
 	assert.Equal(t, "prefix-covers-endpoint", last.Code)
@@ -236,7 +238,7 @@ func TestDatacenterThatCoversWhatTheInviterReachesIsRefused(t *testing.T) {
 	south := datacenter("south", 4, "10.12.0.0/16")
 	first := catalog.Gateway{Datacenter: "south", Name: "a", Endpoints: []string{"gw.example.org:51820", "192.0.2.9:51820"}}
 
-	err := plan.RefuseDatacenter(in, south, first)
+	err := gatewayplan.RefuseDatacenter(in, south, first)
 	var refusal *catalog.Refusal
 	require.ErrorAs(t, err, &refusal)
 	assert.Equal(t, "prefix-local", refusal.Code)
@@ -245,12 +247,12 @@ func TestDatacenterThatCoversWhatTheInviterReachesIsRefused(t *testing.T) {
 	assert.Contains(t, refusal.Remedy, "on the gateways of datacenter east, set routing.accept.south")
 
 	in.Config.Routing.Accept = map[catalog.DatacenterName][]netip.Prefix{"south": prefixes("10.12.0.0/17")}
-	require.NoError(t, plan.RefuseDatacenter(in, south, first))
+	require.NoError(t, gatewayplan.RefuseDatacenter(in, south, first))
 	in.Config.Routing.Accept = nil
 	south.Prefixes[0] = catalog.Prefix{CIDR: netip.MustParsePrefix("192.0.2.9/32"), Kind: catalog.NodePrefix}
-	require.NoError(t, plan.RefuseDatacenter(in, south, first), "a node on the network of the inviter")
+	require.NoError(t, gatewayplan.RefuseDatacenter(in, south, first), "a node on the network of the inviter")
 	first.Endpoints = []string{"198.51.100.9:51820"}
-	require.Error(t, plan.RefuseDatacenter(in, south, first), "no gateway of south is on that network")
+	require.Error(t, gatewayplan.RefuseDatacenter(in, south, first), "no gateway of south is on that network")
 }
 
 func TestOverlayAroundTheHostIsRefused(t *testing.T) {
@@ -260,12 +262,12 @@ func TestOverlayAroundTheHostIsRefused(t *testing.T) {
 		Routes:    []routes.HostRoute{via("0.0.0.0/0", "203.0.113.9")},
 	}
 	for _, overlay := range []string{"203.0.113.0/24", "203.0.113.8/29", "203.0.113.8/30"} {
-		err := plan.RefuseOverlay(settings(), host, netip.MustParsePrefix(overlay))
+		err := gatewayplan.RefuseOverlay(settings(), host, netip.MustParsePrefix(overlay))
 		var refusal *catalog.Refusal
 		require.ErrorAs(t, err, &refusal, overlay)
 		assert.Equal(t, "overlay-local", refusal.Code)
 		assert.Equal(t, "overlay", refusal.Field)
 		assert.Contains(t, refusal.Message, "203.0.113.8/29 (the network of eth0)")
 	}
-	require.NoError(t, plan.RefuseOverlay(settings(), host, netip.MustParsePrefix("203.0.113.128/25")))
+	require.NoError(t, gatewayplan.RefuseOverlay(settings(), host, netip.MustParsePrefix("203.0.113.128/25")))
 }

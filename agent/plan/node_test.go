@@ -10,6 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/plan/gatewayplan"
+	"github.com/meshway/meshway/agent/plan/nodeplan"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/routes"
 	"github.com/meshway/meshway/tunnel"
@@ -106,7 +108,7 @@ func TestNodePlanMatchesGoldens(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			in := nodeInputs()
 			change(&in)
-			d, problems := plan.ComputeNode(in)
+			d, problems := nodeplan.Compute(in)
 			golden(t, "node-"+name, d.String()+problemText(problems))
 		})
 	}
@@ -116,7 +118,7 @@ func TestOrderOfNodeInputsDoesNotMatter(t *testing.T) {
 	for name, change := range nodeCases() {
 		in := nodeInputs()
 		change(&in)
-		want, problems := plan.ComputeNode(in)
+		want, problems := nodeplan.Compute(in)
 		for seed := range uint64(20) {
 			shuffled := nodeInputs()
 			change(&shuffled)
@@ -126,7 +128,7 @@ func TestOrderOfNodeInputsDoesNotMatter(t *testing.T) {
 			r.Shuffle(len(g), func(i, j int) { g[i], g[j] = g[j], g[i] })
 			r.Shuffle(len(l), func(i, j int) { l[i], l[j] = l[j], l[i] })
 			before := fmt.Sprintf("%#v", shuffled)
-			got, found := plan.ComputeNode(shuffled)
+			got, found := nodeplan.Compute(shuffled)
 			require.Equal(t, want, got, name)
 			require.Equal(t, problems, found, name)
 			require.Equal(t, before, fmt.Sprintf("%#v", shuffled), "inputs are not changed")
@@ -135,10 +137,10 @@ func TestOrderOfNodeInputsDoesNotMatter(t *testing.T) {
 }
 
 func TestLostGatewayChangesOnlyGroupsOnANode(t *testing.T) {
-	before, _ := plan.ComputeNode(nodeInputs())
+	before, _ := nodeplan.Compute(nodeInputs())
 	in := nodeInputs()
 	in.Inventory.Members[1].Through = []string{"b"}
-	after, _ := plan.ComputeNode(in)
+	after, _ := nodeplan.Compute(in)
 	assert.Equal(t, before.Routes.Routes, after.Routes.Routes)
 	assert.Equal(t, before.Routes.Nexthops, after.Routes.Nexthops)
 	assert.Contains(t, after.Routes.Groups, routes.Group{
@@ -149,11 +151,11 @@ func TestLostGatewayChangesOnlyGroupsOnANode(t *testing.T) {
 func TestGatewayAcceptsPacketsFromSiblings(t *testing.T) {
 	in := running()
 	in.Host.Links = []plan.Link{{Device: "eth0", Prefixes: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}}}
-	d, _ := plan.Compute(in)
+	d, _ := gatewayplan.Compute(in)
 	assert.Empty(t, d.Firewall.TrustedDevices, "gateways of other datacenters on the same link are no siblings")
 	in.Catalog.Gateways = append(in.Catalog.Gateways, gateway("east", "b", 1, 9))
 	in.Endpoints["east/b"] = endpoints("192.0.2.9:51820", "198.51.100.1:51820")
-	d, _ = plan.Compute(in)
+	d, _ = gatewayplan.Compute(in)
 	assert.Equal(t, []string{"eth0"}, d.Firewall.TrustedDevices)
 }
 
@@ -161,7 +163,7 @@ func TestNodeAcceptsPacketsFromGatewaysOnTheDevicesOfItsCNI(t *testing.T) {
 	in := nodeInputs()
 	in.Host.Overlays = []string{"flannel.1"}
 	in.Host.Strict = []string{"cni0", "flannel.1"}
-	d, _ := plan.ComputeNode(in)
+	d, _ := nodeplan.Compute(in)
 	assert.Equal(t, []string{"eth0", "flannel.1"}, d.Firewall.TrustedDevices)
 	assert.Contains(t, d.Routes.Sysctls, routes.Sysctl{Key: "net/ipv4/conf/flannel.1/rp_filter", Value: "2"},
 		"packets to other datacenters take another device")
@@ -169,9 +171,9 @@ func TestNodeAcceptsPacketsFromGatewaysOnTheDevicesOfItsCNI(t *testing.T) {
 		assert.NotContains(t, d.Routes.Sysctls, routes.Sysctl{Key: "net/ipv4/conf/" + device + "/rp_filter", Value: "2"})
 	}
 	apart(&in)
-	d, _ = plan.ComputeNode(in)
+	d, _ = nodeplan.Compute(in)
 	assert.Equal(t, []string{"flannel.1"}, d.Firewall.TrustedDevices, "the CNI plugin may have pods outside Node.spec.podCIDRs")
 	in.Inventory.Gateways = nil
-	d, _ = plan.ComputeNode(in)
+	d, _ = nodeplan.Compute(in)
 	assert.Empty(t, d.Firewall.TrustedDevices, "there is no gateway to trust")
 }

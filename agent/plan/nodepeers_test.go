@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/plan/gatewayplan"
 	"github.com/meshway/meshway/tunnel"
 )
 
@@ -34,13 +35,13 @@ func TestGatewayPlanWithNodesMatchesGolden(t *testing.T) {
 		plan.NodePeer{Name: "n4", Port: 51820, Addresses: addresses("198.51.100.4")},
 		plan.NodePeer{Name: "n5", PublicKey: tunnel.PublicKey{25}, Port: 51820},
 		plan.NodePeer{Name: "n6", PublicKey: tunnel.PublicKey{26}, Addresses: addresses("198.51.100.6")})
-	d, problems := plan.Compute(in)
+	d, problems := gatewayplan.Compute(in)
 	golden(t, "nodes", d.String()+problemText(problems))
 }
 
 func TestWithoutNodePeersThereIsNoLaneToNodes(t *testing.T) {
 	in := running()
-	d, _ := plan.Compute(in)
+	d, _ := gatewayplan.Compute(in)
 	assert.NotContains(t, d.String(), "mesh63")
 	assert.NotContains(t, d.String(), "7118")
 }
@@ -48,21 +49,21 @@ func TestWithoutNodePeersThereIsNoLaneToNodes(t *testing.T) {
 func TestTransitOfAGatewayWithSiblingsIncludesTheLaneToNodes(t *testing.T) {
 	in := sharing()
 	in.Site.Nodes = withNodes().Site.Nodes
-	d, _ := plan.Compute(in)
+	d, _ := gatewayplan.Compute(in)
 	assert.Contains(t, d.Firewall.Transit.Devices, "mesh63")
-	d, _ = plan.Compute(withNodes())
+	d, _ = gatewayplan.Compute(withNodes())
 	assert.Empty(t, d.Firewall.Transit.Devices, "a single gateway sees both directions")
 }
 
 func TestNothingIsPrunedWhileTheNodesAreIncomplete(t *testing.T) {
 	in := running()
 	in.Site.Nodes.Pending = true
-	d, _ := plan.Compute(in)
+	d, _ := gatewayplan.Compute(in)
 	assert.False(t, d.Prune)
 }
 
 func TestNodeMaySendFromItsOwnAddressesOnly(t *testing.T) {
-	d, _ := plan.Compute(withNodes())
+	d, _ := gatewayplan.Compute(withNodes())
 	lane := d.Tunnels[len(d.Tunnels)-1]
 	seen := map[netip.Prefix]bool{}
 	for _, p := range lane.Peers {
@@ -76,14 +77,14 @@ func TestNodeMaySendFromItsOwnAddressesOnly(t *testing.T) {
 
 func TestWorkingEndpointOfANodeIsKept(t *testing.T) {
 	in := withNodes()
-	d, _ := plan.Compute(in)
+	d, _ := gatewayplan.Compute(in)
 	in.Observed.Tunnels = applied(d)
 	roamed := netip.MustParseAddrPort("203.0.113.9:1234")
 	last := &in.Observed.Tunnels[len(in.Observed.Tunnels)-1]
 	for i := range last.Peers {
 		last.Peers[i].Endpoint, last.Peers[i].LastHandshake = roamed, now
 	}
-	d, _ = plan.Compute(in)
+	d, _ = gatewayplan.Compute(in)
 	for _, p := range d.Tunnels[len(d.Tunnels)-1].Peers {
 		assert.Zero(t, p.Endpoint, "as it is")
 	}

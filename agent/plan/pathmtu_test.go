@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/plan/gatewayplan"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/routes"
 )
@@ -32,13 +33,13 @@ func TestRoutesToADatacenterHaveTheMTUOfItsNarrowestPath(t *testing.T) {
 			in.Observed.PathMTUs[g.ID()] = 1420
 		}
 	}
-	wide, _ := plan.Compute(in)
+	wide, _ := gatewayplan.Compute(in)
 	for prefix, mtu := range mtusOf(wide) {
 		assert.Zero(t, mtu, prefix)
 	}
 	narrow := in.Catalog.Gateways[len(in.Catalog.Gateways)-1].ID()
 	in.Observed.PathMTUs[narrow] = 1330 // between two MTUs of routes
-	found, problems := plan.Compute(in)
+	found, problems := gatewayplan.Compute(in)
 	require.Equal(t, wide.Tunnels, found.Tunnels, "the interfaces keep their MTU")
 	some := false
 	dc, _, _ := strings.Cut(string(narrow), "/")
@@ -69,7 +70,7 @@ func TestRoutesWithDifferentMTUsShareNoNexthop(t *testing.T) {
 	for i, g := range in.Catalog.Gateways {
 		in.Observed.PathMTUs[g.ID()] = 1280 + 16*i
 	}
-	d, _ := plan.Compute(in)
+	d, _ := gatewayplan.Compute(in)
 	mtus, distinct := map[uint32]int{}, map[int]bool{}
 	for _, r := range d.Routes.Routes {
 		if r.Nexthop == 0 { // a guard
@@ -105,7 +106,7 @@ func TestADatacenterWithoutUsableLanesHasNoMTUOfItsOwn(t *testing.T) {
 		}
 	}
 	fail(&in, all...)
-	d, _ := plan.Compute(in)
+	d, _ := gatewayplan.Compute(in)
 	for prefix, mtu := range mtusOf(d) {
 		assert.Zero(t, mtu, "%s uses the blackhole, which all datacenters share", prefix)
 	}
@@ -115,7 +116,7 @@ func TestAPathBelowTheMinimumIsAnError(t *testing.T) {
 	in := running()
 	peer := in.Catalog.Gateways[len(in.Catalog.Gateways)-1].ID()
 	in.Observed.PathMTUs = map[catalog.GatewayID]int{peer: 1100}
-	d, problems := plan.Compute(in)
+	d, problems := gatewayplan.Compute(in)
 	var codes []string
 	for _, p := range problems {
 		codes = append(codes, p.Code)

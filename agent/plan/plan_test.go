@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/plan/gatewayplan"
 	"github.com/meshway/meshway/routes"
 	"github.com/meshway/meshway/tunnel"
 )
@@ -61,7 +62,7 @@ func TestPlanMatchesGoldens(t *testing.T) {
 	}
 	for name, inputs := range cases {
 		t.Run(name, func(t *testing.T) {
-			d, problems := plan.Compute(inputs())
+			d, problems := gatewayplan.Compute(inputs())
 			golden(t, name, d.String()+problemText(problems))
 		})
 	}
@@ -89,11 +90,11 @@ func golden(t *testing.T, name, got string) {
 
 func TestOrderOfInputsDoesNotMatter(t *testing.T) {
 	for _, make := range []func() plan.Inputs{federation, running, badRecords, sharing} {
-		want, problems := plan.Compute(make())
+		want, problems := gatewayplan.Compute(make())
 		for seed := range uint64(50) {
 			in := make()
 			shuffle(rand.New(rand.NewPCG(seed, 1)), &in)
-			got, found := plan.Compute(in)
+			got, found := gatewayplan.Compute(in)
 			require.Equal(t, want, got)
 			require.Equal(t, problems, found)
 		}
@@ -120,16 +121,16 @@ func TestInputsAreNotChanged(t *testing.T) {
 	in := badRecords()
 	shuffle(rand.New(rand.NewPCG(7, 7)), &in)
 	before := fmt.Sprintf("%#v", in)
-	plan.Compute(in)
+	gatewayplan.Compute(in)
 	assert.Equal(t, before, fmt.Sprintf("%#v", in))
 }
 
 func TestPlanIsStableAfterItIsApplied(t *testing.T) {
 	for name, in := range map[string]plan.Inputs{"starting": federation(), "running": running(), "bad records": badRecords()} {
 		t.Run(name, func(t *testing.T) {
-			first, _ := plan.Compute(in)
+			first, _ := gatewayplan.Compute(in)
 			in.Observed.Tunnels = applied(first, in.Observed.Tunnels...)
-			second, _ := plan.Compute(in)
+			second, _ := gatewayplan.Compute(in)
 			require.Len(t, second.Tunnels, len(first.Tunnels))
 			for i, c := range second.Tunnels {
 				assert.Empty(t, tunnel.Diff(c, in.Observed.Tunnels[i], tunnel.PrivateKey{}).Peers)
@@ -142,7 +143,7 @@ func TestNothingIsPrunedBeforeInputsSync(t *testing.T) {
 	for _, synced := range []plan.Synced{{}, {Catalog: true}, {Host: true}} {
 		for _, in := range []plan.Inputs{federation(), {Self: "east/a"}} {
 			in.Synced = synced
-			d, _ := plan.Compute(in)
+			d, _ := gatewayplan.Compute(in)
 			assert.False(t, d.Prune, "%+v", synced)
 		}
 	}
@@ -156,7 +157,7 @@ func TestGatewayMissingFromCatalogChangesNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			in := running()
 			drop(&in.Catalog)
-			d, problems := plan.Compute(in)
+			d, problems := gatewayplan.Compute(in)
 			assert.True(t, d.Empty())
 			assert.False(t, d.Prune)
 			require.Len(t, problems, 1)
@@ -166,10 +167,10 @@ func TestGatewayMissingFromCatalogChangesNothing(t *testing.T) {
 }
 
 func TestLostGatewayChangesOnlyItsGroup(t *testing.T) {
-	before, _ := plan.Compute(running())
+	before, _ := gatewayplan.Compute(running())
 	in := running()
 	fail(&in, "west/a")
-	after, _ := plan.Compute(in)
+	after, _ := gatewayplan.Compute(in)
 	assert.Equal(t, before.Routes.Routes, after.Routes.Routes, "no route changes")
 	assert.Equal(t, group(t, after, 3, routes.IPv4), []uint32{routes.LaneNexthopID(1, routes.IPv4)})
 	assert.Equal(t, group(t, before, 3, routes.IPv4), []uint32{routes.LaneNexthopID(0, routes.IPv4), routes.LaneNexthopID(1, routes.IPv4)})
@@ -179,7 +180,7 @@ func TestLostGatewayChangesOnlyItsGroup(t *testing.T) {
 func TestUnreachableDatacenterIsBlackholedAndNotLeaked(t *testing.T) {
 	in := running()
 	fail(&in, "west/a", "west/b")
-	d, _ := plan.Compute(in)
+	d, _ := gatewayplan.Compute(in)
 	assert.Equal(t, []uint32{routes.BlackholeID(routes.IPv4)}, group(t, d, 3, routes.IPv4))
 }
 
@@ -207,7 +208,7 @@ func TestRestartedAgentKeepsWorkingTunnels(t *testing.T) {
 			if c.age > 0 {
 				peer.LastHandshake = now.Add(-c.age)
 			}
-			d, problems := plan.Compute(in)
+			d, problems := gatewayplan.Compute(in)
 			assert.Equal(t, c.carries, group(t, d, 2, routes.IPv4)[0] == routes.LaneNexthopID(0, routes.IPv4))
 			assert.Equal(t, c.carries, !d.Tunnels[0].Peers[0].Endpoint.IsValid(), "as it is")
 			assert.Empty(t, problems, "no verdict, no problem")
@@ -244,7 +245,7 @@ func TestMTUFollowsConfigurationThenUnderlay(t *testing.T) {
 	for _, c := range cases {
 		in := running()
 		in.Config.WireGuard.MTU, in.Host.UnderlayMTU = c.configured, c.underlay
-		d, problems := plan.Compute(in)
+		d, problems := gatewayplan.Compute(in)
 		assert.Equal(t, c.want, d.Tunnels[0].MTU, "%+v", c)
 		assert.Equal(t, c.problem, len(problems) == 1 && problems[0].Code == "mtu-too-large", "%+v", c)
 	}
@@ -264,7 +265,7 @@ func TestSourceIsOwnPodOrNodeAddressThenOverlay(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			in := running()
 			in.Host.Addresses = c.host
-			d, _ := plan.Compute(in)
+			d, _ := gatewayplan.Compute(in)
 			for _, r := range d.Routes.Routes {
 				if r.Kind == routes.Guard {
 					continue // packets that it matches are dropped
@@ -281,7 +282,7 @@ func TestSourceIsOwnPodOrNodeAddressThenOverlay(t *testing.T) {
 
 func TestEveryRemotePrefixHasAGuard(t *testing.T) {
 	for name, in := range map[string]plan.Inputs{"running": running(), "two gateways": sharing()} {
-		d, _ := plan.Compute(in)
+		d, _ := gatewayplan.Compute(in)
 		var guarded []netip.Prefix
 		for _, r := range d.Routes.Routes {
 			if r.Kind == routes.Guard {
@@ -295,17 +296,17 @@ func TestEveryRemotePrefixHasAGuard(t *testing.T) {
 
 func TestLanesAreConfinedUnlessSwitchedOff(t *testing.T) {
 	in := sharing()
-	d, _ := plan.Compute(in)
+	d, _ := gatewayplan.Compute(in)
 	assert.Zero(t, d.Firewall.Confine)
 	in.Config.Routing.Confine, in.Config.Liveness.Port = true, 3784
-	d, _ = plan.Compute(in)
+	d, _ = gatewayplan.Compute(in)
 	assert.Equal(t, routes.Confine{Lanes: []string{"mesh0", "mesh1"}, Address: netip.MustParseAddr("fd77::1"), LivenessPort: 3784}, d.Firewall.Confine)
 }
 
 func TestControlPortsOfPeersThatDifferAreExempt(t *testing.T) {
 	in := running()
 	in.Catalog.Gateways[1].Controls = []string{"192.0.2.9:17443", "[2001:db8::9]:7443"}
-	d, _ := plan.Compute(in)
+	d, _ := gatewayplan.Compute(in)
 	assert.Equal(t, []uint16{17443}, d.Firewall.PeerControlPorts)
 }
 
@@ -313,7 +314,7 @@ func TestPrefixInsideAnotherOfTheSameDatacenterIsLegal(t *testing.T) {
 	in := running()
 	in.Catalog.Datacenters[0] = datacenter("east", 1, "10.1.0.0/16", "10.1.3.0/24")
 	in.Catalog.Datacenters[1] = datacenter("north", 2, "10.2.7.0/24", "10.2.0.0/16", "10.2.9.0/24")
-	d, problems := plan.Compute(in)
+	d, problems := gatewayplan.Compute(in)
 	assert.Empty(t, problems)
 	for _, p := range []string{"10.2.0.0/16", "10.2.7.0/24", "10.2.9.0/24"} {
 		assert.Contains(t, d.Tunnels[0].Peers[0].AllowedIPs, netip.MustParsePrefix(p))

@@ -8,6 +8,8 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/plan/gatewayplan"
+	"github.com/meshway/meshway/agent/plan/nodeplan"
 	"github.com/meshway/meshway/routes"
 )
 
@@ -94,7 +96,7 @@ func TestLocalPodsAreFoundInTheRoutesOfTheCNIPlugin(t *testing.T) {
 			in.Host.Underlay, in.Host.Overlays = []string{"eth0"}, strings.Fields(c.overlays)
 			in.Host.Addresses = append(in.Host.Addresses, addresses(strings.Fields(c.addresses)...)...)
 			in.Host.Routes = mainTable(c.table...)
-			d, _ := plan.ComputeNode(in)
+			d, _ := nodeplan.Compute(in)
 			assert.Equal(t, prefixes(c.want), d.Pods)
 		})
 	}
@@ -137,7 +139,7 @@ func TestReportedPodCIDRsAreUsedOnlyIfTheClusterDoesNotAssignThem(t *testing.T) 
 				},
 				{Name: "n2", PublicKey: [32]byte{22}, Port: 51820, Addresses: addresses("10.1.64.2"), ReportedPodCIDRs: prefixes("10.1.202.0/26")},
 			}
-			d, problems := plan.Compute(in)
+			d, problems := gatewayplan.Compute(in)
 			var allowed []netip.Prefix
 			for _, p := range d.Tunnels[len(d.Tunnels)-1].Peers {
 				for _, a := range p.AllowedIPs {

@@ -75,9 +75,12 @@ func (dc DatacenterReachability) LastReachable() time.Time {
 // name, with its prefixes sorted by CIDR.
 func Reach(in Inputs) []DatacenterReachability {
 	var out []DatacenterReachability
-	gateways, observed := map[catalog.DatacenterName][]GatewayReachability{}, newObserved(Inputs{Observed: Observed{Sessions: in.Observed.Sessions}})
+	gateways, sessions := map[catalog.DatacenterName][]GatewayReachability{}, map[catalog.GatewayID]Session{}
+	for _, s := range in.Observed.Sessions {
+		sessions[s.Gateway] = s
+	}
 	for _, g := range in.Catalog.Gateways {
-		gateways[g.Datacenter] = append(gateways[g.Datacenter], observed.reach(in, g))
+		gateways[g.Datacenter] = append(gateways[g.Datacenter], reachabilityOf(in, sessions, g))
 	}
 	for _, record := range in.Catalog.Datacenters {
 		dc := DatacenterReachability{Datacenter: record, Self: record.Name == in.Self.Datacenter(), Gateways: gateways[record.Name]}
@@ -95,9 +98,9 @@ func Reach(in Inputs) []DatacenterReachability {
 	return out
 }
 
-func (o observed) reach(in Inputs, record catalog.Gateway) GatewayReachability {
+func reachabilityOf(in Inputs, sessions map[catalog.GatewayID]Session, record catalog.Gateway) GatewayReachability {
 	g := GatewayReachability{Gateway: record, Draining: record.Datacenter == in.Self.Datacenter() && record.Draining}
-	if session, ok := o.sessions[record.ID()]; ok && record.ID() != in.Self {
+	if session, ok := sessions[record.ID()]; ok && record.ID() != in.Self {
 		g.Session, g.Draining = session, session.Draining
 	}
 	return g

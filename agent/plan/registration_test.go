@@ -8,6 +8,7 @@ import (
 
 	"github.com/meshway/meshway/agent/config"
 	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/plan/gatewayplan"
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
@@ -57,7 +58,7 @@ func TestRegistrationIsKnownOnceHostAndSiteAreRead(t *testing.T) {
 	in := running()
 	in.Site = plan.Site{Known: true, Prefixes: []catalog.Prefix{{CIDR: netip.MustParsePrefix("10.1.0.0/16"), Kind: catalog.PodPrefix}}}
 	in.PublicKey, in.Version, in.Drain = [32]byte{7}, "v2", plan.Draining
-	d, _ := plan.Compute(in)
+	d, _ := gatewayplan.Compute(in)
 	r := d.Registration
 	assert.True(t, r.Known)
 	assert.Equal(t, in.Self, r.Gateway.ID())
@@ -73,7 +74,7 @@ func TestRegistrationIsKnownOnceHostAndSiteAreRead(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			changed := in
 			change(&changed)
-			d, _ := plan.Compute(changed)
+			d, _ := gatewayplan.Compute(changed)
 			assert.False(t, d.Registration.Known)
 		})
 	}

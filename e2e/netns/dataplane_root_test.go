@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/plan/gatewayplan"
 	"github.com/meshway/meshway/e2e/harness"
 	"github.com/meshway/meshway/tunnel/device"
 )
@@ -39,7 +39,7 @@ func newWireGuardTestbed(t *testing.T) (*testbed, map[*gatewayHost][]*harness.Pr
 // plane does.
 func (g *gatewayHost) startDataPlanes(t *testing.T) []*harness.Process {
 	t.Helper()
-	d, _ := plan.Compute(g.inputs)
+	d, _ := gatewayplan.Compute(g.inputs)
 	var processes []*harness.Process
 	for _, lane := range d.Tunnels {
 		p, err := g.Start("wireguard-"+lane.Name, binaries.Meshd, "wireguard", "--interface", lane.Name)

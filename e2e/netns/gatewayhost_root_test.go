@@ -14,15 +14,17 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/meshway/meshway/agent/liveness"
 	"github.com/meshway/meshway/agent/notify"
 	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/plan/gatewayplan"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/e2e/harness"
 	"github.com/meshway/meshway/routes"
 	"github.com/meshway/meshway/tunnel"
-	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 )
 
 // gatewayHost runs the plan and the appliers of an agent on a host.
@@ -49,7 +51,7 @@ type gatewayPass struct {
 // laneAddresses returns the planned addresses of a lane.
 func (g *gatewayHost) laneAddresses(t *testing.T, device string) []netip.Prefix {
 	t.Helper()
-	d, _ := plan.Compute(g.inputs)
+	d, _ := gatewayplan.Compute(g.inputs)
 	i := slices.IndexFunc(d.Tunnels, func(c tunnel.Config) bool { return c.Name == device })
 	require.GreaterOrEqual(t, i, 0, "the plan has no interface %s", device)
 	return d.Tunnels[i].Addresses
@@ -93,7 +95,7 @@ func drainingCatalog(id catalog.GatewayID, state plan.Drain) plan.Catalog {
 }
 
 func (g *gatewayHost) pass(ctx context.Context, in plan.Inputs) error {
-	d, _ := plan.Compute(in)
+	d, _ := gatewayplan.Compute(in)
 	if g.modify != nil {
 		g.modify(&d.Firewall)
 	}

@@ -16,6 +16,8 @@ import (
 	agenthost "github.com/meshway/meshway/agent/host"
 	"github.com/meshway/meshway/agent/liveness"
 	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/plan/gatewayplan"
+	"github.com/meshway/meshway/agent/plan/nodeplan"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/e2e/harness"
 	"github.com/meshway/meshway/routes"
@@ -139,7 +141,7 @@ func (p *nodeAndGateway) gatewayPlan(t *testing.T) planned {
 		Name: "node", PublicKey: p.node.key.Public(), Port: in.Config.WireGuard.Port, Addresses: []netip.Addr{addr(farNode)},
 		PodCIDRs: []netip.Prefix{netip.MustParsePrefix("10.1.3.0/24")},
 	}}
-	d, _ := plan.Compute(in)
+	d, _ := gatewayplan.Compute(in)
 	return planned{d.Tunnels, d.Routes, d.Firewall, d.Sessions}
 }
 
@@ -153,7 +155,7 @@ func (p *nodeAndGateway) nodePlan(t *testing.T) planned {
 	in.Inventory.Gateways = []plan.OwnGateway{{
 		Name: "a", Addresses: []netip.Addr{addr(farGateway)}, PublicKey: p.gateway.key.Public(), Port: plan.NodePort(in.Config),
 	}}
-	d, _ := plan.ComputeNode(in)
+	d, _ := nodeplan.Compute(in)
 	return planned{d.Tunnels, d.Routes, d.Firewall, d.Sessions}
 }
 

@@ -10,10 +10,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/meshway/meshway/agent/config"
 	agenthost "github.com/meshway/meshway/agent/host"
 	"github.com/meshway/meshway/agent/liveness"
 	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/plan/nodeplan"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/e2e/harness"
 	"github.com/meshway/meshway/routes"
@@ -21,8 +25,6 @@ import (
 	"github.com/meshway/meshway/routes/nft"
 	"github.com/meshway/meshway/tunnel"
 	"github.com/meshway/meshway/tunnel/tunneltest"
-	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 )
 
 // The addresses of the testbed.
@@ -216,7 +218,7 @@ func (tb *testbed) routeNodeVia(gateways ...*gatewayHost) {
 		if in.Host, err = observe(tb.t.Context()); err != nil {
 			return err
 		}
-		d, _ := plan.ComputeNode(in)
+		d, _ := nodeplan.Compute(in)
 		if err := tb.nodeFilter.Apply(tb.t.Context(), d.Firewall); err != nil {
 			return err
 		}

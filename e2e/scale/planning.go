@@ -5,17 +5,17 @@ package main
 import (
 	"context"
 
-	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/plan/gatewayplan"
 	"github.com/meshway/meshway/agent/status"
 	"github.com/meshway/meshway/e2e/scale/workload"
 )
 
 func (b *bench) measurePlan(context.Context) (err error) {
 	up, down := b.size.Inputs(true), b.size.Inputs(false)
-	if b.result.Plan, err = b.median("plan, all tunnels up", timed(func() { plan.Compute(up) })); err != nil {
+	if b.result.Plan, err = b.median("plan, all tunnels up", timed(func() { gatewayplan.Compute(up) })); err != nil {
 		return err
 	}
-	b.result.PlanAllDown, err = b.median("plan, all tunnels down", timed(func() { plan.Compute(down) }))
+	b.result.PlanAllDown, err = b.median("plan, all tunnels down", timed(func() { gatewayplan.Compute(down) }))
 	return err
 }
 

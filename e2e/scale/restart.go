@@ -19,7 +19,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/plan/gatewayplan"
 	"github.com/meshway/meshway/agent/status"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 	"github.com/meshway/meshway/consensus/catalog/replica"
@@ -204,7 +204,7 @@ func reportRestart(dir string, out io.Writer) error {
 	sources.Routes = routes.Observed{Config: manyRoutes()}
 	kept := []any{sources, manyRoutes(), manyRoutes()} // observed, desired, and applied last
 	snapshot := status.Build(sources)
-	plan.Compute(sources.Inputs)
+	gatewayplan.Compute(sources.Inputs)
 	if r.MemoryMB, err = residentMB(); err != nil {
 		return errors.Join(err, node.Close())
 	}

@@ -1,5 +1,5 @@
-// Package tunnelend derives the addresses that hosts of one datacenter have in the
-// tunnels between nodes and gateways. It is pure.
+// Package tunnelend has what both ends of a tunnel between a node and a gateway of one
+// datacenter plan alike: the addresses inside it, and the endpoint of the peer. It is pure.
 package tunnelend
 
 import (

@@ -16,6 +16,7 @@ import (
 	"github.com/meshway/meshway/agent/liveness"
 	"github.com/meshway/meshway/agent/liveness/livenesstest"
 	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/plan/gatewayplan"
 	"github.com/meshway/meshway/agent/registrar"
 	"github.com/meshway/meshway/agent/status"
 	"github.com/meshway/meshway/e2e/scale/workload"
@@ -85,7 +86,7 @@ func closure(operation string, size workload.Size, factor int) (func(), error) {
 	in := size.Inputs(operation != "plan: datacenters down")
 	// As many observations for each gateway, however many observe it.
 	in.Catalog.Observations = in.Catalog.Observations[:4*len(in.Catalog.Gateways)-4*size.Gateways]
-	desired, _ := plan.Compute(in)
+	desired, _ := gatewayplan.Compute(in)
 	switch operation {
 	case "status: prefixes", "status: datacenters":
 		sources := size.Sources()
@@ -121,7 +122,7 @@ func closure(operation string, size workload.Size, factor int) (func(), error) {
 		view := c.View()
 		return func() { own.Missing(view, registrar.Unsigned{}) }, nil
 	}
-	return func() { plan.Compute(in) }, nil
+	return func() { gatewayplan.Compute(in) }, nil
 }
 
 // applied returns an application of routes, or of a verdict.
@@ -141,7 +142,7 @@ func applied(operation string, in plan.Inputs, want routes.Config) (func(), erro
 	case "verdict: prefixes":
 		in.Observed.Sessions = slices.Clone(in.Observed.Sessions)
 		in.Observed.Sessions[0].Up = false
-		a.Groups = func(c routes.Config) []routes.Group { return plan.Regroup(in, c) }
+		a.Groups = func(c routes.Config) []routes.Group { return gatewayplan.Regroup(in, c) }
 		return func() { must(a.Regroup(ctx)) }, nil
 	}
 	return func() {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/meshway/meshway/agent/config"
 	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/plan/gatewayplan"
 	"github.com/meshway/meshway/agent/status"
 	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
@@ -127,7 +128,7 @@ func (s Size) Inputs(up bool) plan.Inputs {
 	for _, g := range in.Catalog.Gateways {
 		in.Endpoints[g.ID()] = []netip.AddrPort{netip.MustParseAddrPort(g.Endpoints[0])}
 	}
-	desired, _ := plan.Compute(in)
+	desired, _ := gatewayplan.Compute(in)
 	in.Observed = plan.Observed{Tunnels: Existing(desired.Tunnels)}
 	for _, session := range desired.Sessions {
 		in.Observed.Sessions = append(in.Observed.Sessions, plan.Session{
@@ -154,7 +155,7 @@ func Existing(desired []tunnel.Config) []tunnel.Observed {
 // Sources returns the sources of the status after the plan of Inputs was applied.
 func (s Size) Sources() status.Sources {
 	in := s.Inputs(true)
-	desired, problems := plan.Compute(in)
+	desired, problems := gatewayplan.Compute(in)
 	out := status.Sources{
 		At: in.Now, StartedAt: in.Now, Version: in.Version, State: status.Member, Inputs: in, Desired: desired, Problems: problems,
 		Consensus: consensus.Status{Role: "follower", Leader: gatewayID(s.Datacenters-1, 0)},

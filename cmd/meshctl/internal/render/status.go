@@ -307,13 +307,9 @@ func siblingRow(dc status.Datacenter, g status.Gateway) []human.Cell {
 	return cells
 }
 
-// rejectAfter is the lifetime of a WireGuard session after its handshake
-// (REJECT_AFTER_TIME of the WireGuard paper, §6.1).
-const rejectAfter = 180 * time.Second
-
 func (s Status) handshake(g status.Gateway) human.Cell {
 	cell := human.Cell{Text: human.Ago(s.Snapshot.At, g.LastHandshake)}
-	if !g.LastHandshake.IsZero() && s.Snapshot.At.Sub(g.LastHandshake) > rejectAfter {
+	if !g.LastHandshake.IsZero() && s.Snapshot.At.Sub(g.LastHandshake) > plan.HandshakeLifetime {
 		cell.Color = human.Warn
 	}
 	return cell

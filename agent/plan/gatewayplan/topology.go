@@ -1,4 +1,4 @@
-package plan
+package gatewayplan
 
 import (
 	"cmp"
@@ -7,41 +7,40 @@ import (
 	"slices"
 	"time"
 
-	"github.com/meshway/meshway/agent/config"
+	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/plan/acceptance"
+	"github.com/meshway/meshway/agent/plan/routing"
 	"github.com/meshway/meshway/agent/plan/sighting"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/routes"
 	"github.com/meshway/meshway/tunnel"
 )
 
-// maxLanes bounds the number of interfaces that an invalid record can cause.
-// The configuration reserves this many ports above wireguard.port, and one more
-// for nodes.
-const maxLanes = 63
-
-// handshakeLifetime is how long WireGuard uses a session (REJECT_AFTER_TIME,
-// WireGuard paper, §6.1). An older handshake is no evidence of a working tunnel.
-const handshakeLifetime = 180 * time.Second
-
 // topology is the validated catalog: sorted, without invalid records.
 type topology struct {
 	self   catalog.Gateway
-	own    ownDatacenter
+	own    acceptance.Own
 	others []remoteDatacenter // sorted by name
-	nodes  []NodePeer         // of the own datacenter, behind tunnels, sorted by name
+	nodes  []plan.NodePeer    // of the own datacenter, behind tunnels, sorted by name
 	local  []netip.Prefix     // ranges that stay local although a remote prefix overlaps them, aggregated
 
 	remote    []netip.Prefix // of all other datacenters, and the overlay, aggregated
 	siblings  []sibling      // by index
 	seen      sighting.Sightings
-	reach     map[routes.Family]int // see familiesOf
+	reach     map[routes.Family]int // see plan.FamiliesOf
 	addresses map[netip.Addr]bool   // of this host
+}
+
+// remoteDatacenter is another datacenter with its gateways.
+type remoteDatacenter struct {
+	acceptance.Remote
+	gateways []peer // sorted by index
 }
 
 // peer is a remote gateway with what is observed of it.
 type peer struct {
 	catalog.Gateway
-	session Session             // of liveness; zero while there is none
+	session plan.Session        // of liveness; zero while there is none
 	tunnel  tunnel.ObservedPeer // of the data plane; zero while there is none
 	state   liveness
 
@@ -60,17 +59,21 @@ const (
 
 // newTopology validates the catalog. It fails only if the records of this
 // gateway or of its datacenter are missing.
-func newTopology(in Inputs, found *problems) (topology, bool) {
+func newTopology(in plan.Inputs, found *plan.Problems) (topology, bool) {
 	topo, gateways, others, ok := identify(in, found)
 	if !ok {
 		return topo, false
 	}
 	topo.seen = sighting.Find(sighting.View{Self: topo.self, Gateways: gateways, Advertised: in.Endpoints}, in.Catalog.Observations)
-	topo.reach, topo.addresses = familiesOf(in.Host, in.Site.Prefixes), map[netip.Addr]bool{}
+	topo.reach, topo.addresses = plan.FamiliesOf(in.Host, in.Site.Prefixes), map[netip.Addr]bool{}
 	for _, a := range in.Host.Addresses {
 		topo.addresses[a] = true
 	}
-	topo.own, topo.others, topo.local = acceptPrefixes(in.Catalog.Federation.Overlay, topo.own.Datacenter, others, localRangesOf(in), found)
+	var remotes []acceptance.Remote
+	topo.own, remotes, topo.local = acceptance.Decide(in.Catalog.Federation.Overlay, topo.own.Datacenter, others, localRangesOf(in), found)
+	for _, r := range remotes {
+		topo.others = append(topo.others, remoteDatacenter{Remote: r})
+	}
 	topo.remote = topo.remotePrefixes(in)
 	addGateways(in, &topo, gateways, found)
 	topo.nodes = acceptNodes(in, topo, found)
@@ -80,12 +83,12 @@ func newTopology(in Inputs, found *problems) (topology, bool) {
 
 // identify finds this gateway, its datacenter and its siblings, and returns all
 // gateways and the other datacenters, sorted.
-func identify(in Inputs, found *problems) (topo topology, gateways []catalog.Gateway, others []catalog.Datacenter, ok bool) {
-	datacenters := sortedDatacenters(in.Catalog.Datacenters)
+func identify(in plan.Inputs, found *plan.Problems) (topo topology, gateways []catalog.Gateway, others []catalog.Datacenter, ok bool) {
+	datacenters := acceptance.SortedDatacenters(in.Catalog.Datacenters)
 	gateways = sortedGateways(in.Catalog.Gateways)
 	self := slices.IndexFunc(gateways, func(g catalog.Gateway) bool { return g.ID() == in.Self })
 	if self < 0 || !gateways[self].Overlay.IsValid() {
-		found.addError("not-in-catalog", gatewaySubject(in.Self),
+		found.AddError("not-in-catalog", plan.GatewaySubject(in.Self),
 			fmt.Sprintf("this gateway, %s, is not in the catalog; its tunnels and routes stay unchanged", in.Self),
 			"run meshctl members in another datacenter; if they list this gateway, check that its control port is reachable there; a removal is reported as a problem of its own")
 		return topo, nil, nil, false
@@ -93,7 +96,7 @@ func identify(in Inputs, found *problems) (topo topology, gateways []catalog.Gat
 	topo.self = gateways[self]
 	i := slices.IndexFunc(datacenters, func(d catalog.Datacenter) bool { return d.Name == topo.self.Datacenter })
 	if i < 0 {
-		found.addError("not-in-catalog", datacenterSubject(topo.self.Datacenter),
+		found.AddError("not-in-catalog", plan.DatacenterSubject(topo.self.Datacenter),
 			fmt.Sprintf("datacenter %s of this gateway is not in the catalog; tunnels and routes stay unchanged", topo.self.Datacenter),
 			"run meshctl members in another datacenter; if they list this datacenter, check that its control port is reachable there; a removal is reported as a problem of its own")
 		return topo, nil, nil, false
@@ -106,18 +109,18 @@ func identify(in Inputs, found *problems) (topo topology, gateways []catalog.Gat
 
 // addGateways adds the gateways to their datacenters. Of two with the same
 // key, overlay address or lane, the first by name wins.
-func addGateways(in Inputs, topo *topology, gateways []catalog.Gateway, found *problems) {
+func addGateways(in plan.Inputs, topo *topology, gateways []catalog.Gateway, found *plan.Problems) {
 	observed := newObserved(in)
 	taken := map[any]catalog.GatewayID{topo.self.PublicKey: topo.self.ID(), topo.self.Overlay: topo.self.ID()}
 	for _, g := range gateways {
 		i, known := slices.BinarySearchFunc(topo.others, g.Datacenter, func(r remoteDatacenter, name catalog.DatacenterName) int {
-			return cmp.Compare(r.name, name)
+			return cmp.Compare(r.Name, name)
 		})
 		if !known {
 			continue // of our own datacenter, or of one that is leaving
 		}
 		if reason := invalidReason(in, g, taken); reason != "" {
-			found.addError("gateway-invalid", gatewaySubject(g.ID()),
+			found.AddError("gateway-invalid", plan.GatewaySubject(g.ID()),
 				fmt.Sprintf("no tunnel is created to gateway %s: %s", g.ID(), reason),
 				fmt.Sprintf("run meshctl leave in %s, or meshctl datacenter remove %s if it is lost, and let it join again", g.Datacenter, g.Datacenter))
 			continue
@@ -139,14 +142,14 @@ type laneKey struct {
 
 // invalidReason returns why a gateway can have no tunnel, or the empty string.
 // It records the key, address and lane of a valid gateway in taken.
-func invalidReason(in Inputs, g catalog.Gateway, taken map[any]catalog.GatewayID) string {
+func invalidReason(in plan.Inputs, g catalog.Gateway, taken map[any]catalog.GatewayID) string {
 	switch {
 	case g.PublicKey == catalog.Key{}:
 		return "it has no public key"
 	case !g.Overlay.IsValid() || !in.Catalog.Federation.Overlay.Contains(g.Overlay):
 		return fmt.Sprintf("its overlay address %v is not in %v", g.Overlay, in.Catalog.Federation.Overlay)
-	case g.Index >= maxLanes:
-		return fmt.Sprintf("its index %d is greater than %d", g.Index, maxLanes-1)
+	case g.Index >= plan.MaxLanes:
+		return fmt.Sprintf("its index %d is greater than %d", g.Index, plan.MaxLanes-1)
 	case int(in.Config.WireGuard.Port)+int(g.Index) > 65535:
 		return fmt.Sprintf("there is no UDP port for its lane %d above %d; lower wireguard.port", g.Index, in.Config.WireGuard.Port)
 	}
@@ -164,7 +167,7 @@ func invalidReason(in Inputs, g catalog.Gateway, taken map[any]catalog.GatewayID
 
 // observed finds what the data plane and liveness report of a gateway.
 type observed struct {
-	sessions map[catalog.GatewayID]Session
+	sessions map[catalog.GatewayID]plan.Session
 	peers    map[deviceKey]*tunnel.ObservedPeer
 }
 
@@ -174,8 +177,8 @@ type deviceKey struct {
 	key    tunnel.PublicKey
 }
 
-func newObserved(in Inputs) observed {
-	o := observed{sessions: map[catalog.GatewayID]Session{}, peers: map[deviceKey]*tunnel.ObservedPeer{}}
+func newObserved(in plan.Inputs) observed {
+	o := observed{sessions: map[catalog.GatewayID]plan.Session{}, peers: map[deviceKey]*tunnel.ObservedPeer{}}
 	for _, s := range in.Observed.Sessions {
 		o.sessions[s.Gateway] = s
 	}
@@ -188,7 +191,7 @@ func newObserved(in Inputs) observed {
 }
 
 // peer returns a gateway with its liveness and its state in the data plane.
-func (o observed) peer(in Inputs, g catalog.Gateway) peer {
+func (o observed) peer(in plan.Inputs, g catalog.Gateway) peer {
 	p := peer{Gateway: g, tunnel: o.tunnel(in, g)}
 	s, ok := o.sessions[g.ID()]
 	p.session = s
@@ -205,8 +208,8 @@ func (o observed) peer(in Inputs, g catalog.Gateway) peer {
 }
 
 // tunnel returns a gateway's state in the data plane, in its lane.
-func (o observed) tunnel(in Inputs, g catalog.Gateway) tunnel.ObservedPeer {
-	if p := o.peers[deviceKey{LaneDevice(in.Config, g.Index), tunnel.PublicKey(g.PublicKey)}]; p != nil {
+func (o observed) tunnel(in plan.Inputs, g catalog.Gateway) tunnel.ObservedPeer {
+	if p := o.peers[deviceKey{plan.LaneDevice(in.Config, g.Index), tunnel.PublicKey(g.PublicKey)}]; p != nil {
 		return *p
 	}
 	return tunnel.ObservedPeer{}
@@ -221,15 +224,10 @@ func (p peer) usable(now time.Time) bool {
 		return true
 	case undecided:
 		last := p.tunnel.LastHandshake
-		return !last.IsZero() && now.Sub(last) < handshakeLifetime
+		return !last.IsZero() && now.Sub(last) < plan.HandshakeLifetime
 	default:
 		return false
 	}
-}
-
-// LaneDevice returns the interface name of a lane.
-func LaneDevice(cfg config.Config, lane uint32) string {
-	return fmt.Sprintf("%s%d", cfg.WireGuard.Interface, lane)
 }
 
 // peers returns all remote gateways, by datacenter and index.
@@ -239,6 +237,15 @@ func (topo topology) peers() []*peer {
 		for i := range dc.gateways {
 			out = append(out, &dc.gateways[i])
 		}
+	}
+	return out
+}
+
+// remotes returns the other datacenters without their gateways.
+func (topo topology) remotes() []acceptance.Remote {
+	var out []acceptance.Remote
+	for _, dc := range topo.others {
+		out = append(out, dc.Remote)
 	}
 	return out
 }
@@ -256,35 +263,27 @@ func (topo topology) lanes() uint32 {
 // families returns the address families in which there is something to route.
 func (topo topology) families() []routes.Family {
 	used := map[routes.Family]bool{routes.FamilyOf(topo.self.Overlay): true}
-	for _, p := range topo.own.accepted {
+	for _, p := range topo.own.Accepted {
 		used[routes.FamilyOf(p.Addr())] = true
 	}
 	for _, dc := range topo.others {
-		for _, p := range dc.prefixes {
+		for _, p := range dc.Prefixes {
 			used[routes.FamilyOf(p.Addr())] = true
 		}
 	}
 	// Both ends of a tunnel to a node have addresses of both families.
-	return slices.DeleteFunc(families(), func(f routes.Family) bool { return !used[f] && len(topo.nodes) == 0 })
+	return slices.DeleteFunc(routing.Families(), func(f routes.Family) bool { return !used[f] && len(topo.nodes) == 0 })
 }
-
-func families() []routes.Family { return []routes.Family{routes.IPv4, routes.IPv6} }
 
 // sourceAddress returns the address from which this gateway itself sends to
 // other datacenters: its address in a pod or node prefix of its datacenter, or
 // else its overlay address.
-func (topo topology) sourceAddress(h Host, f routes.Family) netip.Addr {
-	a := topo.own.sourceAddress(h, f)
+func (topo topology) sourceAddress(h plan.Host, f routes.Family) netip.Addr {
+	a := topo.own.SourceAddress(h, f)
 	if !a.IsValid() && routes.FamilyOf(topo.self.Overlay) == f {
 		return topo.self.Overlay
 	}
 	return a
-}
-
-func sortedDatacenters(in []catalog.Datacenter) []catalog.Datacenter {
-	return slices.SortedFunc(slices.Values(in), func(a, b catalog.Datacenter) int {
-		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Ordinal, b.Ordinal))
-	})
 }
 
 func sortedGateways(in []catalog.Gateway) []catalog.Gateway {

@@ -1,4 +1,4 @@
-package plan
+package gatewayplan
 
 import (
 	"cmp"
@@ -6,18 +6,20 @@ import (
 	"slices"
 	"time"
 
+	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/agent/plan/prefixset"
+	"github.com/meshway/meshway/agent/plan/routing"
 	"github.com/meshway/meshway/routes"
 )
 
-// routing routes every prefix of another datacenter to the nexthop group of
+// desiredRoutes routes every prefix of another datacenter to the nexthop group of
 // that datacenter, whose members are the usable lanes. When a gateway fails,
 // one group changes, however many prefixes use it.
-func routing(in Inputs, topo topology) routes.Config {
+func desiredRoutes(in plan.Inputs, topo topology) routes.Config {
 	c := routes.Config{Table: in.Config.Routing.Table, Routes: make([]routes.Route, 0, 2*len(topo.remote)+len(topo.peers()))}
 	var devices []string
 	for n := range topo.lanes() {
-		devices = append(devices, LaneDevice(in.Config, n))
+		devices = append(devices, plan.LaneDevice(in.Config, n))
 	}
 	for _, f := range topo.families() {
 		c.Rules = append(c.Rules, routes.Rule{Family: f, Priority: in.Config.Routing.RulePriority, Mark: in.Config.Routing.Mark})
@@ -30,18 +32,18 @@ func routing(in Inputs, topo topology) routes.Config {
 		source := topo.sourceAddress(in.Host, f)
 		for _, dc := range topo.others {
 			members, mtu := narrowMembers(&c, in, dc, f, groupMembers(in, topo, dc, f, siblings))
-			addDatacenter(&c, dc, f, source, members, mtu)
+			routing.AddDatacenter(&c, dc.Remote, f, source, members, mtu)
 		}
 		addStandby(&c, topo, f, source, siblings)
 	}
 	addOverlay(&c, in, topo)
 	addNodeRoutes(&c, in, topo, devices)
-	addLocal(&c, topo.local)
-	c.Sysctls = in.Host.sysctls(sysctls(in, topo, devices))
+	routing.AddLocal(&c, topo.local)
+	c.Sysctls = in.Host.Sysctls(sysctls(in, topo, devices))
 	slices.SortFunc(c.Nexthops, func(a, b routes.Nexthop) int { return cmp.Compare(a.ID, b.ID) })
 	slices.SortFunc(c.Groups, func(a, b routes.Group) int { return cmp.Compare(a.ID, b.ID) })
 	slices.SortFunc(c.Routes, routes.CompareRoutes)
-	c.Routes = withGuards(c.Routes, topo.remote)
+	c.Routes = routing.WithGuards(c.Routes, topo.remote)
 	return c
 }
 
@@ -50,9 +52,9 @@ func routing(in Inputs, topo topology) routes.Config {
 // Paths are asymmetric: answers to packets that a sibling forwarded leave through
 // a lane, and answers to packets that went through the tunnel to a node may come
 // back over another device.
-func sysctls(in Inputs, topo topology, lanes []string) []routes.Sysctl {
+func sysctls(in plan.Inputs, topo topology, lanes []string) []routes.Sysctl {
 	tunnels := slices.Concat(lanes, nodeDevices(in, topo))
-	loose := slices.Concat(tunnels, in.Host.strict(trustedIngressDevices(in, topo)))
+	loose := slices.Concat(tunnels, in.Host.StrictOf(trustedIngressDevices(in, topo)))
 	settings := routes.LooseSysctls(loose)
 	if !in.Config.Witness {
 		settings = append(routes.ForwardingSysctls(loose), routes.DeviceForwardingSysctls(tunnels)...)
@@ -63,19 +65,9 @@ func sysctls(in Inputs, topo topology, lanes []string) []routes.Sysctl {
 	return settings
 }
 
-// sysctls returns the settings of this host with those of its links, sorted by key.
-func (h Host) sysctls(settings []routes.Sysctl) []routes.Sysctl {
-	settings = append(settings, routes.AcceptRASysctls(h.Advertised)...)
-	if h.NoIPv6 {
-		settings = routes.Without(settings, routes.IPv6)
-	}
-	slices.SortFunc(settings, func(a, b routes.Sysctl) int { return cmp.Compare(a.Key, b.Key) })
-	return settings
-}
-
 // routesPeers reports whether the IPv4 address of a peer on the underlay is in a
 // prefix of another datacenter. IPv6 has no reverse-path filter.
-func routesPeers(in Inputs, topo topology) bool {
+func routesPeers(in plan.Inputs, topo topology) bool {
 	covered := func(e netip.AddrPort) bool {
 		a := e.Addr().Unmap()
 		return a.Is4() && prefixset.CoveredBy(topo.remote, prefixset.Host(a))
@@ -83,29 +75,6 @@ func routesPeers(in Inputs, topo topology) bool {
 	return slices.ContainsFunc(topo.peers(), func(p *peer) bool {
 		return covered(p.tunnel.Endpoint) || slices.ContainsFunc(p.candidates, covered)
 	})
-}
-
-// strict returns the devices whose reverse-path filter is strict. Only those are
-// made loose: on a device without an address, as CNI plugins have them, a loose
-// filter drops packets that no filter would drop.
-func (h Host) strict(devices []string) []string {
-	return slices.DeleteFunc(slices.Clone(devices), func(d string) bool { return !slices.Contains(h.Strict, d) })
-}
-
-// withGuards adds to sorted routes one that needs no device for each remote prefix,
-// because the kernel deletes the others with the devices of the lanes. Packets would
-// follow the default route then.
-func withGuards(sorted []routes.Route, remote []netip.Prefix) []routes.Route {
-	out := make([]routes.Route, 0, len(sorted)+len(remote))
-	for _, p := range remote {
-		guard := routes.Route{Prefix: p, Kind: routes.Guard}
-		n := 0
-		for n < len(sorted) && routes.CompareRoutes(sorted[n], guard) <= 0 {
-			n++
-		}
-		out, sorted = append(append(out, sorted[:n]...), guard), sorted[n:]
-	}
-	return append(out, sorted...)
 }
 
 // addStandby routes the prefixes of the other datacenters to the siblings for the
@@ -121,7 +90,7 @@ func addStandby(c *routes.Config, topo topology, f routes.Family, source netip.A
 	}
 	used := false
 	for _, dc := range topo.others {
-		for _, p := range dc.prefixes {
+		for _, p := range dc.Prefixes {
 			if routes.FamilyOf(p.Addr()) == f {
 				used = true
 				c.Routes = append(c.Routes, routes.Route{Prefix: p, Kind: routes.Standby, Nexthop: group.ID, Source: source})
@@ -130,40 +99,6 @@ func addStandby(c *routes.Config, topo topology, f routes.Family, source netip.A
 	}
 	if used {
 		c.Groups = append(c.Groups, group)
-	}
-}
-
-// addDatacenter adds the group and the routes of one datacenter in one family. An
-// mtu of 0 is that of the device.
-func addDatacenter(c *routes.Config, dc remoteDatacenter, f routes.Family, source netip.Addr, members []uint32, mtu int) {
-	group := routes.Group{ID: routes.GroupID(int(dc.ordinal), f), Family: f, Members: members}
-	used := false
-	for _, p := range dc.prefixes {
-		if routes.FamilyOf(p.Addr()) == f {
-			used = true
-			c.Routes = append(c.Routes, routes.Route{Prefix: p, Nexthop: group.ID, Source: source, MTU: mtu})
-		}
-	}
-	if used {
-		c.Groups = append(c.Groups, group)
-	}
-}
-
-// addLocal leaves ranges to the rules after Meshway's. Addresses in the overlay
-// that have a route keep it.
-func addLocal(c *routes.Config, local []netip.Prefix) {
-	if len(local) == 0 {
-		return
-	}
-	routed := make(map[netip.Prefix]bool, len(c.Routes))
-	for _, r := range c.Routes {
-		routed[r.Prefix] = routed[r.Prefix] || !r.ToNode
-	}
-	for _, p := range local {
-		ruled := slices.ContainsFunc(c.Rules, func(r routes.Rule) bool { return r.Family == routes.FamilyOf(p.Addr()) })
-		if ruled && !routed[p] {
-			c.Routes = append(c.Routes, routes.Route{Prefix: p, Kind: routes.Throw})
-		}
 	}
 }
 
@@ -188,8 +123,8 @@ const (
 // A drained gateway uses its active siblings first, as soon as the catalog has
 // its drain. When two drain at a time, the catalog has recorded the earlier
 // drain by then, so that they do not send to each other.
-func groupMembers(in Inputs, topo topology, dc remoteDatacenter, f routes.Family, siblings siblingNexthops) []uint32 {
-	if in.Drain == Drained && topo.self.Draining && len(siblings.active) > 0 {
+func groupMembers(in plan.Inputs, topo topology, dc remoteDatacenter, f routes.Family, siblings siblingNexthops) []uint32 {
+	if in.Drain == plan.Drained && topo.self.Draining && len(siblings.active) > 0 {
 		return siblings.active
 	}
 	grace := silenceGrace
@@ -228,20 +163,8 @@ func laneNexthops(dc remoteDatacenter, f routes.Family, match func(peer) bool) [
 // addOverlay routes the overlay address of each gateway through its own lane,
 // whether the gateway is up or not. Liveness packets, which decide that, use
 // these routes, and so does the catalog, which addresses individual gateways.
-func addOverlay(c *routes.Config, in Inputs, topo topology) {
+func addOverlay(c *routes.Config, in plan.Inputs, topo topology) {
 	for _, p := range topo.peers() {
-		addHostRoute(c, int(p.Index), LaneDevice(in.Config, p.Index), p.Overlay, topo.self.Overlay)
+		routing.AddHostRoute(c, int(p.Index), plan.LaneDevice(in.Config, p.Index), p.Overlay, topo.self.Overlay)
 	}
-}
-
-// addHostRoute routes the address of a host at the other end of a lane through
-// it, with the local address in the lane as source. It has a nexthop of its
-// own, separate from that of the groups: see routes.HostNexthopID.
-func addHostRoute(c *routes.Config, lane int, device string, remote, local netip.Addr) {
-	f := routes.FamilyOf(remote)
-	nexthop := routes.Nexthop{ID: routes.HostNexthopID(lane, f), Family: f, Device: device}
-	if !slices.Contains(c.Nexthops, nexthop) {
-		c.Nexthops = append(c.Nexthops, nexthop)
-	}
-	c.Routes = append(c.Routes, routes.Route{Prefix: prefixset.Host(remote), Nexthop: nexthop.ID, Source: local})
 }

@@ -1,4 +1,4 @@
-package plan
+package nodeplan
 
 import (
 	"cmp"
@@ -6,7 +6,9 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/agent/plan/prefixset"
+	"github.com/meshway/meshway/agent/plan/routing"
 	"github.com/meshway/meshway/agent/plan/tunnelend"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/routes"
@@ -15,12 +17,12 @@ import (
 
 // reachedGateway is a gateway of the own datacenter with the path to it.
 type reachedGateway struct {
-	OwnGateway
+	plan.OwnGateway
 	id     catalog.GatewayID
 	device string
 	tunnel bool
-	links  []linkAddress // its addresses on links of this node, sorted; none if it is behind a tunnel
-	silent bool          // it had the time to answer, and does not
+	links  []plan.LinkAddress // its addresses on links of this node, sorted; none if it is behind a tunnel
+	silent bool               // it had the time to answer, and does not
 }
 
 // nodeNexthop is the nexthop to a gateway in one family.
@@ -33,10 +35,10 @@ type nodeNexthop struct {
 // reachGateways finds the path to each gateway of the datacenter. A gateway on
 // a link of this node is reached directly, any other through a tunnel: a
 // network between subnets drops packets whose source addresses it does not route.
-func reachGateways(in NodeInputs, found *problems) []reachedGateway {
+func reachGateways(in plan.NodeInputs, found *plan.Problems) []reachedGateway {
 	var out []reachedGateway
 	taken := map[uint32]bool{}
-	gateways := slices.SortedFunc(slices.Values(in.Inventory.Gateways), func(a, b OwnGateway) int {
+	gateways := slices.SortedFunc(slices.Values(in.Inventory.Gateways), func(a, b plan.OwnGateway) int {
 		return cmp.Or(cmp.Compare(a.Index, b.Index), cmp.Compare(a.Name, b.Name))
 	})
 	for _, g := range gateways {
@@ -48,8 +50,8 @@ func reachGateways(in NodeInputs, found *problems) []reachedGateway {
 		r, ok := reach(in, g)
 		reason, remedy := "", "run meshctl members, and remove the gateway that no longer exists with meshctl raft remove-peer"
 		switch {
-		case g.Index >= maxLanes:
-			reason = fmt.Sprintf("its index %d is greater than %d", g.Index, maxLanes-1)
+		case g.Index >= plan.MaxLanes:
+			reason = fmt.Sprintf("its index %d is greater than %d", g.Index, plan.MaxLanes-1)
 		case taken[g.Index]:
 			reason = fmt.Sprintf("another gateway has the same index %d", g.Index)
 		case !ok:
@@ -57,7 +59,7 @@ func reachGateways(in NodeInputs, found *problems) []reachedGateway {
 			remedy = "run the same version of Meshway on all nodes"
 		}
 		if reason != "" {
-			found.addWarning("gateway-not-reached", gatewaySubject(r.id),
+			found.AddWarning("gateway-not-reached", plan.GatewaySubject(r.id),
 				fmt.Sprintf("this node does not use gateway %s: %s", r.id, reason), remedy)
 			continue
 		}
@@ -68,21 +70,21 @@ func reachGateways(in NodeInputs, found *problems) []reachedGateway {
 }
 
 // reach returns the path to a gateway; false if there is none.
-func reach(in NodeInputs, g OwnGateway) (reachedGateway, bool) {
+func reach(in plan.NodeInputs, g plan.OwnGateway) (reachedGateway, bool) {
 	r := reachedGateway{OwnGateway: g, id: catalog.NewGatewayID(in.Config.Datacenter, g.Name)}
 	// A silent gateway is only avoided while another one answers. If none
 	// does, the network may not pass the probes.
-	r.silent = slices.ContainsFunc(in.Observed.Sessions, func(s Session) bool { return s.Gateway == r.id && !s.Up && !s.Undecided })
+	r.silent = slices.ContainsFunc(in.Observed.Sessions, func(s plan.Session) bool { return s.Gateway == r.id && !s.Up && !s.Undecided })
 	for _, a := range slices.SortedFunc(slices.Values(g.Addresses), netip.Addr.Compare) {
-		if device, ok := in.Host.deviceTo(a); ok {
-			r.links = append(r.links, linkAddress{device, a})
+		if device, ok := in.Host.DeviceTo(a); ok {
+			r.links = append(r.links, plan.LinkAddress{Device: device, Address: a})
 		}
 	}
 	if len(r.links) > 0 {
-		r.device = r.links[0].device
+		r.device = r.links[0].Device
 		return r, true
 	}
-	r.device, r.tunnel = LaneDevice(in.Config, g.Index), true
+	r.device, r.tunnel = plan.LaneDevice(in.Config, g.Index), true
 	return r, !g.PublicKey.IsZero() && g.Port != 0 && g.PublicKey != in.PublicKey && len(g.Addresses) > 0
 }
 
@@ -98,7 +100,7 @@ func nodeNexthops(gateways []reachedGateway) []nodeNexthop {
 	}
 	for _, g := range gateways {
 		for _, l := range g.links {
-			add(g, routes.FamilyOf(l.address), l.device, l.address)
+			add(g, routes.FamilyOf(l.Address), l.Device, l.Address)
 		}
 		if g.tunnel {
 			add(g, routes.IPv4, g.device, netip.Addr{})
@@ -121,9 +123,9 @@ func (n node) tunnels() []tunnel.Config {
 		out = append(out, tunnel.Config{
 			Name:       g.device,
 			Lane:       g.Index,
-			ListenPort: n.in.Config.WireGuard.Port + uint16(g.Index), //nolint:gosec // below maxLanes
+			ListenPort: n.in.Config.WireGuard.Port + uint16(g.Index), //nolint:gosec // below plan.MaxLanes
 			Mark:       n.in.Config.Routing.Mark,
-			MTU:        mtu(n.in.Config, n.in.Host),
+			MTU:        plan.MTU(n.in.Config, n.in.Host),
 			Addresses:  n.ends().Prefixes(n.in.PublicKey),
 			Peers:      []tunnel.Peer{n.peer(g)},
 		})
@@ -148,7 +150,7 @@ func (n node) peer(g reachedGateway) tunnel.Peer {
 	for _, a := range g.Addresses {
 		candidates = append(candidates, netip.AddrPortFrom(a, g.Port))
 	}
-	setInternalEndpoint(n.in.Host, n.in.Observed.Tunnels, g.device, candidates, n.in.Now, &peer)
+	tunnelend.SetEndpoint(n.in.Host, n.in.Observed.Tunnels, g.device, candidates, n.in.Now, &peer)
 	return peer
 }
 
@@ -168,7 +170,7 @@ func (n node) addGatewayRoutes(c *routes.Config) {
 	for _, g := range n.reached {
 		for _, p := range n.ends().Pairs(n.in.PublicKey, g.PublicKey) {
 			if g.tunnel {
-				addHostRoute(c, int(g.Index), g.device, p.Remote, p.Local)
+				routing.AddHostRoute(c, int(g.Index), g.device, p.Remote, p.Local)
 			}
 		}
 	}
@@ -177,63 +179,47 @@ func (n node) addGatewayRoutes(c *routes.Config) {
 // sessions returns the liveness sessions, which probe each gateway on the path
 // that packets to it take. Of several addresses on links the first is probed; through a
 // tunnel, that of each family, because the gateway may lack IPv6.
-func (n node) sessions() []SessionConfig {
-	var out []SessionConfig
+func (n node) sessions() []plan.SessionConfig {
+	var out []plan.SessionConfig
 	for _, g := range n.reached {
 		pairs := n.ends().Pairs(n.in.PublicKey, g.PublicKey)
 		if !g.tunnel {
-			pairs = []tunnelend.Pair{{Local: n.in.Host.localAddressFor(g.links[0].address), Remote: g.links[0].address}}
+			pairs = []tunnelend.Pair{{Local: n.in.Host.LocalAddressFor(g.links[0].Address), Remote: g.links[0].Address}}
 		}
 		for _, p := range pairs {
 			if p.Local.IsValid() {
-				out = append(out, SessionConfig{Gateway: g.id, Device: g.device, Local: p.Local, Remote: p.Remote, Key: g.PublicKey})
+				out = append(out, plan.SessionConfig{Gateway: g.id, Device: g.device, Local: p.Local, Remote: p.Remote, Key: g.PublicKey})
 			}
 		}
 	}
-	slices.SortStableFunc(out, func(a, b SessionConfig) int { return cmp.Compare(a.Gateway, b.Gateway) })
+	slices.SortStableFunc(out, func(a, b plan.SessionConfig) int { return cmp.Compare(a.Gateway, b.Gateway) })
 	return out
 }
 
 // ends returns the addresses of this node and the gateways in tunnels.
 func (n node) ends() tunnelend.Ends {
-	used := append(n.remotePrefixes(), n.own.accepted...)
+	used := append(n.remotePrefixes(), n.own.Accepted...)
 	return tunnelend.Assign(n.in.PublicKey, n.reached, func(g reachedGateway) tunnel.PublicKey { return g.PublicKey }, used...)
 }
 
-// localAddressFor returns the lowest address of this host on a link that a is
-// on, or the zero Addr.
-func (h Host) localAddressFor(a netip.Addr) netip.Addr {
-	best := netip.Addr{}
-	for _, l := range h.Links {
-		for _, p := range l.Prefixes {
-			for _, own := range h.Addresses {
-				if p.Contains(a) && p.Contains(own) && (!best.IsValid() || own.Less(best)) {
-					best = own
-				}
-			}
-		}
-	}
-	return best
-}
-
 // paths returns the paths to the gateways, by gateway.
-func (n node) paths() []Path {
-	var out []Path
+func (n node) paths() []plan.Path {
+	var out []plan.Path
 	for _, g := range n.reached {
-		out = append(out, Path{Gateway: g.Name, Device: g.device, Tunnel: g.tunnel})
+		out = append(out, plan.Path{Gateway: g.Name, Device: g.device, Tunnel: g.tunnel})
 	}
-	slices.SortFunc(out, func(a, b Path) int { return cmp.Compare(a.Gateway, b.Gateway) })
+	slices.SortFunc(out, func(a, b plan.Path) int { return cmp.Compare(a.Gateway, b.Gateway) })
 	return out
 }
 
 // reportSilentGateways reports gateways that do not answer while others do.
-func (n node) reportSilentGateways(found *problems) {
+func (n node) reportSilentGateways(found *plan.Problems) {
 	if !slices.ContainsFunc(n.reached, func(g reachedGateway) bool { return !g.silent }) {
 		return
 	}
 	for _, g := range n.reached {
 		if g.silent {
-			found.addWarning("gateway-silent", gatewaySubject(g.id),
+			found.AddWarning("gateway-silent", plan.GatewaySubject(g.id),
 				fmt.Sprintf("gateway %s does not answer this node, which uses the other gateways", g.id),
 				"check the host of that gateway; the network between the nodes must pass ICMP echoes, "+
 					"and UDP to wireguard.port of both if they share no link")

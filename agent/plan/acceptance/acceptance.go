@@ -1,27 +1,30 @@
-package plan
+// Package acceptance decides which prefixes of each datacenter a host uses, and which
+// ranges in them it keeps local. It is pure.
+package acceptance
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
 
+	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/agent/plan/prefixset"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/routes"
 )
 
-// ownDatacenter is the datacenter of this host.
-type ownDatacenter struct {
+// Own is the datacenter of this host.
+type Own struct {
 	catalog.Datacenter
-	accepted []netip.Prefix // those of Prefixes that are used, sorted
+	Accepted []netip.Prefix // those of Prefixes that are used, sorted
 }
 
-// remoteDatacenter is another datacenter.
-type remoteDatacenter struct {
-	name     catalog.DatacenterName
-	ordinal  uint32
-	prefixes []netip.Prefix // accepted ones, sorted
-	gateways []peer         // sorted by index
+// Remote is another datacenter.
+type Remote struct {
+	Name     catalog.DatacenterName
+	Ordinal  uint32
+	Prefixes []netip.Prefix // accepted ones, sorted
 }
 
 // ownedPrefix is a prefix with its owner.
@@ -30,7 +33,7 @@ type ownedPrefix struct {
 	prefix netip.Prefix
 }
 
-// acceptPrefixes decides which prefixes each datacenter may send from and be
+// Decide decides which prefixes each datacenter may send from and be
 // reached at. The catalog refuses overlaps. If there is one nevertheless, every
 // gateway must make the same decision on its own: the overlay wins (the
 // catalog itself is replicated over it), then the own datacenter (its pods must
@@ -39,21 +42,21 @@ type ownedPrefix struct {
 // Of what is left, a prefix of another datacenter never wins over what this
 // host reaches otherwise. The ranges that stay local for that reason are
 // returned aggregated.
-func acceptPrefixes(overlay netip.Prefix, own catalog.Datacenter, others []catalog.Datacenter, host localRanges, found *problems) (ownDatacenter, []remoteDatacenter, []netip.Prefix) {
+func Decide(overlay netip.Prefix, own catalog.Datacenter, others []catalog.Datacenter, host LocalRanges, found *plan.Problems) (Own, []Remote, []netip.Prefix) {
 	taken := newAcceptance(overlay, append(others[:len(others):len(others)], own))
-	local := ownDatacenter{Datacenter: own, accepted: taken.of(own, found)}
-	kept := host.judgeOverlay(overlay, found)
-	var out []remoteDatacenter
+	local := Own{Datacenter: own, Accepted: taken.of(own, found)}
+	kept := host.JudgeOverlay(overlay, found)
+	var out []Remote
 	for _, dc := range others {
-		r := remoteDatacenter{name: dc.Name, ordinal: dc.Ordinal}
-		if r.ordinal > routes.MaxOrdinal {
-			found.addError("ordinal-too-large", datacenterSubject(dc.Name),
+		r := Remote{Name: dc.Name, Ordinal: dc.Ordinal}
+		if r.Ordinal > routes.MaxOrdinal {
+			found.AddError("ordinal-too-large", plan.DatacenterSubject(dc.Name),
 				fmt.Sprintf("the prefixes of datacenter %s are not routed: its ordinal %d is greater than %d", dc.Name, dc.Ordinal, routes.MaxOrdinal),
 				"upgrade meshd on all gateways, then run meshctl leave in that datacenter and join again with a new token")
 		} else {
 			var more []netip.Prefix
 			distinct := withKinds(taken.of(dc, found), dc.Prefixes)
-			r.prefixes, more = host.judge(dc.Name, accepted(host.cfg, dc.Name, distinct), found)
+			r.Prefixes, more = host.judge(dc.Name, accepted(host.cfg, dc.Name, distinct), found)
 			kept = append(kept, more...)
 		}
 		out = append(out, r)
@@ -103,24 +106,24 @@ func (a *acceptance) add(p ownedPrefix) {
 // of returns the prefixes of one datacenter that overlap none of those accepted
 // before, and accepts them. Within one datacenter they may overlap: node addresses are
 // often part of a larger range.
-func (a *acceptance) of(dc catalog.Datacenter, found *problems) []netip.Prefix {
+func (a *acceptance) of(dc catalog.Datacenter, found *plan.Problems) []netip.Prefix {
 	out := make([]netip.Prefix, 0, len(dc.Prefixes))
 	for _, p := range sortedPrefixes(dc.Prefixes) {
 		if !p.IsValid() || p != p.Masked() || p.Bits() == 0 || p.Addr().Is4In6() {
-			found.addError("prefix-invalid", datacenterSubject(dc.Name),
+			found.AddError("prefix-invalid", plan.DatacenterSubject(dc.Name),
 				fmt.Sprintf("prefix %v of datacenter %s is not used: it is not in canonical form, or it covers all addresses", p, dc.Name),
 				fmt.Sprintf("correct the prefixes in the configuration of %s", dc.Name))
 			continue
 		}
 		if i, ok := a.index.First(p); ok {
-			found.addError("prefix-overlap", datacenterSubject(dc.Name),
+			found.AddError("prefix-overlap", plan.DatacenterSubject(dc.Name),
 				fmt.Sprintf("prefix %v of datacenter %s is not used: it overlaps %v of %s", p, dc.Name, a.accepted[i].prefix, a.accepted[i].owner),
 				fmt.Sprintf("assign other addresses to %s, or remove the prefix from its configuration", dc.Name))
 			continue
 		}
 		out = append(out, p)
 	}
-	for owner, i := datacenterSubject(dc.Name), 0; i < len(out); i++ {
+	for owner, i := plan.DatacenterSubject(dc.Name), 0; i < len(out); i++ {
 		a.add(ownedPrefix{owner, out[i]})
 	}
 	return out
@@ -135,11 +138,11 @@ func sortedPrefixes(in []catalog.Prefix) []netip.Prefix {
 	return prefixset.Distinct(out)
 }
 
-// sourceAddress returns the lowest address of this host in a pod or node
+// SourceAddress returns the lowest address of this host in a pod or node
 // prefix of its datacenter, or the zero Addr. Other datacenters accept packets
 // from it and can answer. Addresses in service prefixes are no source, because
 // many hosts have them at the same time (IPVS mode of kube-proxy).
-func (dc ownDatacenter) sourceAddress(h Host, f routes.Family) netip.Addr {
+func (dc Own) SourceAddress(h plan.Host, f routes.Family) netip.Addr {
 	var best netip.Addr
 	for _, a := range h.Addresses {
 		a = a.Unmap()
@@ -150,27 +153,34 @@ func (dc ownDatacenter) sourceAddress(h Host, f routes.Family) netip.Addr {
 	return best
 }
 
-func (dc ownDatacenter) ownsHostAddress(a netip.Addr) bool {
+func (dc Own) ownsHostAddress(a netip.Addr) bool {
 	return slices.ContainsFunc(dc.Prefixes, func(p catalog.Prefix) bool {
-		return p.Kind != catalog.ServicePrefix && slices.Contains(dc.accepted, p.CIDR) && p.CIDR.Contains(a)
+		return p.Kind != catalog.ServicePrefix && slices.Contains(dc.Accepted, p.CIDR) && p.CIDR.Contains(a)
 	})
 }
 
-// ownsPodPrefix reports whether an accepted pod prefix of the datacenter
+// OwnsPodPrefix reports whether an accepted pod prefix of the datacenter
 // contains p and is larger.
-func (dc ownDatacenter) ownsPodPrefix(p netip.Prefix) bool {
+func (dc Own) OwnsPodPrefix(p netip.Prefix) bool {
 	return slices.ContainsFunc(dc.Prefixes, func(own catalog.Prefix) bool {
-		return own.Kind == catalog.PodPrefix && slices.Contains(dc.accepted, own.CIDR) && prefixset.IsPart(p, own.CIDR)
+		return own.Kind == catalog.PodPrefix && slices.Contains(dc.Accepted, own.CIDR) && prefixset.IsPart(p, own.CIDR)
 	})
 }
 
-// servicePrefixes returns the accepted service prefixes, aggregated.
-func (dc ownDatacenter) servicePrefixes() []netip.Prefix {
+// ServicePrefixes returns the accepted service prefixes, aggregated.
+func (dc Own) ServicePrefixes() []netip.Prefix {
 	var out []netip.Prefix
 	for _, p := range dc.Prefixes {
-		if p.Kind == catalog.ServicePrefix && slices.Contains(dc.accepted, p.CIDR) {
+		if p.Kind == catalog.ServicePrefix && slices.Contains(dc.Accepted, p.CIDR) {
 			out = append(out, p.CIDR)
 		}
 	}
 	return prefixset.Aggregate(out)
+}
+
+// SortedDatacenters returns the records by name.
+func SortedDatacenters(in []catalog.Datacenter) []catalog.Datacenter {
+	return slices.SortedFunc(slices.Values(in), func(a, b catalog.Datacenter) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Ordinal, b.Ordinal))
+	})
 }

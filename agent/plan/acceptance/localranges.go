@@ -1,4 +1,4 @@
-package plan
+package acceptance
 
 import (
 	"cmp"
@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/meshway/meshway/agent/config"
+	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/agent/plan/prefixset"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/tunnel"
@@ -21,7 +22,7 @@ type localRange struct {
 	needed  bool   // the host does not work without it: it never yields
 }
 
-// localRanges are all ranges of a host that the prefixes of other datacenters
+// LocalRanges are all ranges of a host that the prefixes of other datacenters
 // must not take over.
 //
 // A longer or equal prefix of the host wins as in any routing table, but
@@ -29,23 +30,23 @@ type localRange struct {
 // ranges. Endpoints of other datacenters are not among them: the tunnels' own
 // packets bypass Meshway's table, and a member could otherwise exclude
 // addresses of another one by advertising them.
-type localRanges struct {
+type LocalRanges struct {
 	sorted   []localRange
 	networks map[netip.Prefix]localRange
 	lengths  []int // of networks, ascending
 	cfg      config.Config
-	host     string // for messages
-	// shares reports whether a datacenter has a gateway on the link with this
+	Host     string // for messages: "this host"
+	// Shares reports whether a datacenter has a gateway on the link with this
 	// network. Its node addresses are then on that link too.
-	shares func(dc catalog.DatacenterName, network netip.Prefix) bool
+	Shares func(dc catalog.DatacenterName, network netip.Prefix) bool
 }
 
-// newLocalRanges collects the ranges of a host. The needed addresses are those
+// NewLocalRanges collects the ranges of a host. The needed addresses are those
 // of the host, and more.
-func newLocalRanges(cfg config.Config, h Host, more []Need) localRanges {
-	l := localRanges{
-		networks: map[netip.Prefix]localRange{}, cfg: cfg, host: "this host",
-		shares: func(catalog.DatacenterName, netip.Prefix) bool { return true },
+func NewLocalRanges(cfg config.Config, h plan.Host, more []plan.Need) LocalRanges {
+	l := LocalRanges{
+		networks: map[netip.Prefix]localRange{}, cfg: cfg, Host: "this host",
+		Shares: func(catalog.DatacenterName, netip.Prefix) bool { return true },
 	}
 	for _, link := range h.Links {
 		for _, p := range link.Prefixes {
@@ -81,50 +82,6 @@ func newLocalRanges(cfg config.Config, h Host, more []Need) localRanges {
 	return l
 }
 
-// localRangesOf returns the ranges of a gateway's host. It needs its siblings
-// and the nodes of its datacenter, too.
-func localRangesOf(in Inputs) localRanges {
-	var more []Need
-	for id, endpoints := range in.Endpoints {
-		for _, e := range endpoints {
-			if id.Datacenter() == in.Self.Datacenter() {
-				more = append(more, Need{e.Addr(), "gateway " + string(id)})
-			}
-		}
-	}
-	for _, n := range in.Site.Nodes.Peers {
-		for _, a := range n.Addresses {
-			more = append(more, Need{a, "node " + n.Name})
-		}
-	}
-	l := newLocalRanges(in.Config, in.Host, more)
-	// A datacenter could advertise any address. A handshake proves that the gateway is
-	// there.
-	reached, observed := map[catalog.DatacenterName][]netip.Addr{}, newObserved(in)
-	for _, g := range in.Catalog.Gateways {
-		if seen := observed.tunnel(in, g); !seen.LastHandshake.IsZero() {
-			reached[g.Datacenter] = append(reached[g.Datacenter], seen.Endpoint.Addr().Unmap())
-		}
-	}
-	l.shares = func(dc catalog.DatacenterName, network netip.Prefix) bool {
-		return slices.ContainsFunc(reached[dc], network.Contains)
-	}
-	return l
-}
-
-// localRangesOfNode returns the ranges of a node, which needs its gateways.
-// Whether a gateway of another datacenter is on a link of the node cannot be
-// observed here; the gateways decide it.
-func localRangesOfNode(in NodeInputs) localRanges {
-	var more []Need
-	for _, g := range in.Inventory.Gateways {
-		for _, a := range g.Addresses {
-			more = append(more, Need{a, "gateway " + g.Name})
-		}
-	}
-	return newLocalRanges(in.Config, in.Host, more)
-}
-
 func rankNeeded(r localRange) int {
 	if r.needed {
 		return 0
@@ -132,7 +89,7 @@ func rankNeeded(r localRange) int {
 	return 1
 }
 
-func (l *localRanges) addAddress(a netip.Addr, name string, needed bool) {
+func (l *LocalRanges) addAddress(a netip.Addr, name string, needed bool) {
 	if a = a.Unmap().WithZone(""); !a.IsValid() || a.IsLoopback() || a.IsLinkLocalUnicast() {
 		return
 	}
@@ -141,14 +98,14 @@ func (l *localRanges) addAddress(a netip.Addr, name string, needed bool) {
 
 // within returns the ranges that stay local although a remote prefix contains
 // them, and a range that keeps all of the prefix local, if there is one.
-func (l localRanges) within(dc catalog.DatacenterName, p catalog.Prefix) (parts []localRange, all *localRange) {
+func (l LocalRanges) within(dc catalog.DatacenterName, p catalog.Prefix) (parts []localRange, all *localRange) {
 	for _, bits := range slices.Backward(l.lengths) {
 		if bits >= p.CIDR.Bits() || bits == 0 {
 			continue
 		}
 		n, ok := l.networks[netip.PrefixFrom(p.CIDR.Addr(), bits).Masked()]
 		node := p.Kind == catalog.NodePrefix && p.CIDR.IsSingleIP()
-		if ok && !prefixset.Covers(l.cfg.Routing.Yield, p.CIDR) && (!node || !l.shares(dc, n.prefix)) {
+		if ok && !prefixset.Covers(l.cfg.Routing.Yield, p.CIDR) && (!node || !l.Shares(dc, n.prefix)) {
 			return nil, &n
 		}
 	}
@@ -169,19 +126,24 @@ func (l localRanges) within(dc catalog.DatacenterName, p catalog.Prefix) (parts 
 	return parts, nil
 }
 
-func (l localRanges) yields(r localRange) bool {
+func (l LocalRanges) yields(r localRange) bool {
 	return !r.needed && prefixset.Covers(l.cfg.Routing.Yield, r.prefix)
+}
+
+// JudgeRecord reports what stays local of the prefixes in the record of a datacenter.
+func (l LocalRanges) JudgeRecord(dc catalog.Datacenter, found *plan.Problems) {
+	l.judge(dc.Name, accepted(l.cfg, dc.Name, withKinds(sortedPrefixes(dc.Prefixes), dc.Prefixes)), found)
 }
 
 // judge returns the prefixes that are routed to another datacenter, and the
 // ranges in them, or in the others, that stay local.
-func (l localRanges) judge(dc catalog.DatacenterName, prefixes []catalog.Prefix, found *problems) (routed, local []netip.Prefix) {
+func (l LocalRanges) judge(dc catalog.DatacenterName, prefixes []catalog.Prefix, found *plan.Problems) (routed, local []netip.Prefix) {
 	for _, p := range prefixes {
 		parts, all := l.within(dc, p)
 		if all != nil {
 			local = append(local, p.CIDR)
-			found.addError("prefix-local", datacenterSubject(dc),
-				fmt.Sprintf("prefix %v of datacenter %s is not routed: %s reaches it otherwise, by %s", p.CIDR, dc, l.host, all.text()),
+			found.AddError("prefix-local", plan.DatacenterSubject(dc),
+				fmt.Sprintf("prefix %v of datacenter %s is not routed: %s reaches it otherwise, by %s", p.CIDR, dc, l.Host, all.text()),
 				keptRemedy(dc, []localRange{*all}))
 			continue
 		}
@@ -192,15 +154,15 @@ func (l localRanges) judge(dc catalog.DatacenterName, prefixes []catalog.Prefix,
 		for _, r := range parts {
 			local = append(local, r.prefix)
 		}
-		found.addError("prefix-local", datacenterSubject(dc),
-			fmt.Sprintf("prefix %v of datacenter %s contains what %s reaches otherwise and keeps local: %s", p.CIDR, dc, l.host, textOf(parts)),
+		found.AddError("prefix-local", plan.DatacenterSubject(dc),
+			fmt.Sprintf("prefix %v of datacenter %s contains what %s reaches otherwise and keeps local: %s", p.CIDR, dc, l.Host, textOf(parts)),
 			keptRemedy(dc, parts))
 	}
 	return routed, local
 }
 
-// judgeOverlay returns the ranges in the overlay that stay local.
-func (l localRanges) judgeOverlay(overlay netip.Prefix, found *problems) []netip.Prefix {
+// JudgeOverlay returns the ranges in the overlay that stay local.
+func (l LocalRanges) JudgeOverlay(overlay netip.Prefix, found *plan.Problems) []netip.Prefix {
 	if !overlay.IsValid() {
 		return nil
 	}
@@ -215,8 +177,8 @@ func (l localRanges) judgeOverlay(overlay netip.Prefix, found *problems) []netip
 		}
 	}
 	if len(parts) > 0 {
-		found.addError("overlay-local", "overlay",
-			fmt.Sprintf("the overlay %v of the federation overlaps what %s reaches otherwise and keeps local: %s", overlay, l.host, textOf(parts)),
+		found.AddError("overlay-local", "overlay",
+			fmt.Sprintf("the overlay %v of the federation overlaps what %s reaches otherwise and keeps local: %s", overlay, l.Host, textOf(parts)),
 			"give the host other addresses and routes, or create a federation with another overlay (meshctl init --overlay)")
 	}
 	return local

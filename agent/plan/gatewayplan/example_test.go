@@ -1,4 +1,4 @@
-package plan_test
+package gatewayplan_test
 
 import (
 	"fmt"
@@ -7,6 +7,7 @@ import (
 
 	"github.com/meshway/meshway/agent/config"
 	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/plan/gatewayplan"
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
@@ -16,7 +17,7 @@ func ExampleCompute() {
 	pods := func(cidr string) []catalog.Prefix {
 		return []catalog.Prefix{{CIDR: netip.MustParsePrefix(cidr), Kind: catalog.PodPrefix}}
 	}
-	desired, problems := plan.Compute(plan.Inputs{
+	desired, problems := gatewayplan.Compute(plan.Inputs{
 		Self: "east/a",
 		Config: config.Config{
 			WireGuard: config.WireGuard{Interface: "mesh", Port: 51820},

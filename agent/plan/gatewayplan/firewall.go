@@ -1,4 +1,4 @@
-package plan
+package gatewayplan
 
 import (
 	"cmp"
@@ -7,15 +7,17 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/agent/plan/prefixset"
+	"github.com/meshway/meshway/agent/plan/routing"
 	"github.com/meshway/meshway/routes"
 )
 
 // firewall restricts source addresses: a lane accepts only those of the
 // datacenters that it connects, and other devices accept none of them.
-func firewall(in Inputs, topo topology) routes.Firewall {
+func firewall(in plan.Inputs, topo topology) routes.Firewall {
 	fw := routes.Firewall{
-		Local:       prefixset.Aggregate(topo.own.accepted),
+		Local:       prefixset.Aggregate(topo.own.Accepted),
 		ControlPort: in.Config.Control.Listen.Port(),
 		Mark:        in.Config.Routing.Mark,
 	}
@@ -25,11 +27,11 @@ func firewall(in Inputs, topo topology) routes.Firewall {
 		for _, dc := range topo.others {
 			for _, p := range dc.gateways {
 				if p.Index == n {
-					sources = append(append(sources, dc.prefixes...), prefixset.Host(p.Overlay))
+					sources = append(append(sources, dc.Prefixes...), prefixset.Host(p.Overlay))
 				}
 			}
 		}
-		fw.Lanes = append(fw.Lanes, routes.Lane{Device: LaneDevice(in.Config, n), Sources: topo.remoteOnly(sources)})
+		fw.Lanes = append(fw.Lanes, routes.Lane{Device: plan.LaneDevice(in.Config, n), Sources: topo.remoteOnly(sources)})
 		fw.TunnelPorts = append(fw.TunnelPorts, in.Config.WireGuard.Port+uint16(n))
 	}
 	if in.Config.Routing.Confine {
@@ -43,15 +45,15 @@ func firewall(in Inputs, topo topology) routes.Firewall {
 		fw.Lanes = append(fw.Lanes, l)
 	}
 	fw.Remote = topo.remoteOnly(topo.remote)
-	for _, f := range families() {
+	for _, f := range routing.Families() {
 		for _, n := range newSiblingNexthops(topo, f).nexthops {
 			fw.Hops = append(fw.Hops, routes.Hop{Device: n.Device, Address: n.Via})
 		}
 	}
-	sortHops(fw.Hops)
+	routing.SortHops(fw.Hops)
 	fw.TrustedDevices, fw.Transit = trustedIngressDevices(in, topo), transit(in, topo)
 	if len(fw.Transit.Devices) > 0 {
-		fw.NodePortSNAT = nodePortSNAT(topo.own.servicePrefixes(), func(f routes.Family) netip.Addr { return topo.sourceAddress(in.Host, f) })
+		fw.NodePortSNAT = routing.NodePortSNAT(topo.own.ServicePrefixes(), func(f routes.Family) netip.Addr { return topo.sourceAddress(in.Host, f) })
 	}
 	slices.SortFunc(fw.Lanes, func(a, b routes.Lane) int { return cmp.Compare(a.Device, b.Device) })
 	return fw
@@ -75,10 +77,10 @@ func (topo topology) remoteOnly(prefixes []netip.Prefix) []netip.Prefix {
 
 // remotePrefixes returns the prefixes of all other datacenters and the overlay,
 // aggregated.
-func (topo topology) remotePrefixes(in Inputs) []netip.Prefix {
+func (topo topology) remotePrefixes(in plan.Inputs) []netip.Prefix {
 	remote := []netip.Prefix{in.Catalog.Federation.Overlay}
 	for _, dc := range topo.others {
-		remote = append(remote, dc.prefixes...)
+		remote = append(remote, dc.Prefixes...)
 	}
 	return prefixset.Aggregate(remote)
 }
@@ -97,10 +99,4 @@ func peerControlPorts(topo topology, own uint16) []uint16 {
 	}
 	slices.Sort(ports)
 	return slices.Compact(ports)
-}
-
-func sortHops(hops []routes.Hop) {
-	slices.SortFunc(hops, func(a, b routes.Hop) int {
-		return cmp.Or(cmp.Compare(a.Device, b.Device), a.Address.Compare(b.Address))
-	})
 }

@@ -1,22 +1,13 @@
-package plan
+package gatewayplan
 
 import (
 	"bytes"
 	"net/netip"
 	"slices"
 
-	"github.com/meshway/meshway/agent/config"
+	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/agent/plan/prefixset"
 	"github.com/meshway/meshway/tunnel"
-)
-
-// Bytes that WireGuard adds to a packet, and bounds of the MTU. The larger
-// overhead is deducted, since an endpoint may change its family at any time.
-const (
-	maxOverhead = 80   // over IPv6
-	minOverhead = 60   // over IPv4
-	minMTU      = 1280 // of IPv6 (RFC 8200 §5); below it the kernel disables IPv6
-	defaultMTU  = 1420 // for an underlay MTU of 1500
 )
 
 // tunnels returns one interface for each lane. Lane N has as peers the gateway
@@ -28,15 +19,15 @@ const (
 // any of them, because Linux answers for its addresses on every interface (the
 // weak host model) and WireGuard interfaces do neither ARP nor duplicate
 // address detection.
-func tunnels(in Inputs, topo topology) []tunnel.Config {
+func tunnels(in plan.Inputs, topo topology) []tunnel.Config {
 	var out []tunnel.Config
 	for n := range topo.lanes() {
 		c := tunnel.Config{
-			Name:       LaneDevice(in.Config, n),
+			Name:       plan.LaneDevice(in.Config, n),
 			Lane:       n,
 			ListenPort: in.Config.WireGuard.Port + uint16(n),
 			Mark:       in.Config.Routing.Mark,
-			MTU:        mtu(in.Config, in.Host),
+			MTU:        plan.MTU(in.Config, in.Host),
 			Addresses:  laneAddresses(topo.self.Overlay),
 		}
 		for _, dc := range topo.others {
@@ -75,7 +66,7 @@ func laneAddresses(own netip.Addr) []netip.Prefix {
 	return []netip.Prefix{unusedIPv4(), prefixset.Host(own)}
 }
 
-func tunnelPeer(in Inputs, dc remoteDatacenter, p peer) tunnel.Peer {
+func tunnelPeer(in plan.Inputs, dc remoteDatacenter, p peer) tunnel.Peer {
 	t := tunnel.Peer{
 		PublicKey:  tunnel.PublicKey(p.PublicKey),
 		AllowedIPs: allowedIPs(dc, p),
@@ -89,18 +80,6 @@ func tunnelPeer(in Inputs, dc remoteDatacenter, p peer) tunnel.Peer {
 // packets for: the prefixes of its datacenter and its overlay address.
 func allowedIPs(dc remoteDatacenter, p peer) []netip.Prefix {
 	own := prefixset.Host(p.Overlay)
-	i, _ := slices.BinarySearchFunc(dc.prefixes, own, netip.Prefix.Compare)
-	return slices.Insert(slices.Clone(dc.prefixes), i, own)
-}
-
-// mtu returns the MTU of all lanes, bytes.
-func mtu(cfg config.Config, h Host) int {
-	switch {
-	case cfg.WireGuard.MTU != 0:
-		return cfg.WireGuard.MTU
-	case h.UnderlayMTU == 0:
-		return defaultMTU
-	default:
-		return max(h.UnderlayMTU-maxOverhead, minMTU)
-	}
+	i, _ := slices.BinarySearchFunc(dc.Prefixes, own, netip.Prefix.Compare)
+	return slices.Insert(slices.Clone(dc.Prefixes), i, own)
 }

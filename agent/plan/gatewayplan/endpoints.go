@@ -1,19 +1,21 @@
-package plan
+package gatewayplan
 
 import (
 	"net/netip"
 	"slices"
 	"time"
 
+	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/plan/tunnelend"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/tunnel"
 )
 
 // How long each candidate is tried: a round trip and more at first, as in RFC 8305,
-// then as long as WireGuard repeats an unanswered handshake (REKEY_TIMEOUT).
+// then as long as within a datacenter.
 const (
 	shortTurn  = time.Second
-	longTurn   = 5 * time.Second
+	longTurn   = tunnelend.Turn
 	shortTurns = 60 // before the long ones
 )
 
@@ -36,7 +38,7 @@ const (
 // then. So that each candidate gets one in its turn, the peer is renewed with the
 // new endpoint, unless it may still have a session. A lone candidate gets one in each
 // short turn too: the first one is lost if the peer does not have this gateway yet.
-func setEndpoint(in Inputs, p peer, t *tunnel.Peer) {
+func setEndpoint(in plan.Inputs, p peer, t *tunnel.Peer) {
 	current := p.tunnel.Endpoint
 	if current.IsValid() && p.live(in.Now) {
 		return
@@ -74,7 +76,7 @@ func (p peer) live(now time.Time) bool {
 	}
 	last := p.lastReceived()
 	return p.state == down && last.After(p.session.Since) && now.Sub(last) < silenceLimit &&
-		now.Sub(p.tunnel.LastHandshake) < handshakeLifetime
+		now.Sub(p.tunnel.LastHandshake) < plan.HandshakeLifetime
 }
 
 // lastReceived returns when the last packet of the WireGuard session arrived; zero if there
@@ -94,7 +96,7 @@ func turns(p peer, now time.Time) int {
 	case p.state != down && !silent || now.Before(since):
 		return 0
 	case since.IsZero(): // never up, start not known
-		return clockTurns(now)
+		return tunnelend.ClockTurns(now)
 	case now.Sub(since) < shortTurns*shortTurn:
 		return int(now.Sub(since) / shortTurn)
 	default:
@@ -102,14 +104,11 @@ func turns(p peer, now time.Time) int {
 	}
 }
 
-// clockTurns counts the long turns since 1970.
-func clockTurns(now time.Time) int { return int(now.Unix() / int64(longTurn/time.Second)) }
-
 // observations are the records to write to the catalog: the endpoint at which
 // each peer that is up is observed. An advertised endpoint is recorded only to
 // correct an earlier observation, and an observation that the catalog already
 // has is not repeated; otherwise every pass would write.
-func observations(in Inputs, topo topology) []catalog.Observation {
+func observations(in plan.Inputs, topo topology) []catalog.Observation {
 	var out []catalog.Observation
 	for _, p := range topo.peers() {
 		seen := p.tunnel.Endpoint

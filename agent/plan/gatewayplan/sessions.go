@@ -1,21 +1,22 @@
-package plan
+package gatewayplan
 
 import (
 	"cmp"
 	"slices"
 
+	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/tunnel"
 )
 
 // sessions are the liveness sessions, one for every remote gateway.
-func sessions(in Inputs, topo topology) []SessionConfig {
-	var out []SessionConfig
+func sessions(in plan.Inputs, topo topology) []plan.SessionConfig {
+	var out []plan.SessionConfig
 	alone := len(topo.siblings) == 0
 	for _, dc := range topo.others {
 		for _, p := range dc.gateways {
-			out = append(out, SessionConfig{
+			out = append(out, plan.SessionConfig{
 				Gateway: p.ID(),
-				Device:  LaneDevice(in.Config, p.Index),
+				Device:  plan.LaneDevice(in.Config, p.Index),
 				Local:   topo.self.Overlay,
 				Remote:  p.Overlay,
 				Key:     tunnel.PublicKey(p.PublicKey),
@@ -24,6 +25,6 @@ func sessions(in Inputs, topo topology) []SessionConfig {
 			})
 		}
 	}
-	slices.SortFunc(out, func(a, b SessionConfig) int { return cmp.Compare(a.Gateway, b.Gateway) })
+	slices.SortFunc(out, func(a, b plan.SessionConfig) int { return cmp.Compare(a.Gateway, b.Gateway) })
 	return out
 }

@@ -1,4 +1,4 @@
-package plan
+package gatewayplan
 
 import (
 	"bytes"
@@ -6,37 +6,30 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"time"
 
-	"github.com/meshway/meshway/agent/config"
+	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/agent/plan/prefixset"
+	"github.com/meshway/meshway/agent/plan/routing"
 	"github.com/meshway/meshway/agent/plan/tunnelend"
 	"github.com/meshway/meshway/routes"
 	"github.com/meshway/meshway/tunnel"
 )
-
-// nodeLane is the lane of a gateway to the nodes of its own datacenter, after
-// those to other datacenters.
-const nodeLane = maxLanes
-
-// NodePort returns the UDP port on which a gateway listens for nodes.
-func NodePort(cfg config.Config) uint16 { return cfg.WireGuard.Port + nodeLane }
 
 // key returns the key of this gateway.
 func (topo topology) key() tunnel.PublicKey { return tunnel.PublicKey(topo.self.PublicKey) }
 
 // ends returns the addresses of this gateway and its nodes in the tunnels.
 func (topo topology) ends() tunnelend.Ends {
-	used := slices.Concat(topo.own.accepted, topo.remote)
-	return tunnelend.Assign(topo.key(), topo.nodes, func(n NodePeer) tunnel.PublicKey { return n.PublicKey }, used...)
+	used := slices.Concat(topo.own.Accepted, topo.remote)
+	return tunnelend.Assign(topo.key(), topo.nodes, func(n plan.NodePeer) tunnel.PublicKey { return n.PublicKey }, used...)
 }
 
 // acceptNodes returns the nodes that can have a tunnel, by name. Of two with
 // the same key the first wins.
-func acceptNodes(in Inputs, topo topology, found *problems) []NodePeer {
-	var out []NodePeer
+func acceptNodes(in plan.Inputs, topo topology, found *plan.Problems) []plan.NodePeer {
+	var out []plan.NodePeer
 	taken := map[tunnel.PublicKey]string{topo.key(): "this gateway"}
-	for _, n := range slices.SortedFunc(slices.Values(in.Site.Nodes.Peers), func(a, b NodePeer) int { return cmp.Compare(a.Name, b.Name) }) {
+	for _, n := range slices.SortedFunc(slices.Values(in.Site.Nodes.Peers), func(a, b plan.NodePeer) int { return cmp.Compare(a.Name, b.Name) }) {
 		reason := ""
 		port := int(n.Port) + int(topo.self.Index)
 		switch owner := taken[n.PublicKey]; {
@@ -50,12 +43,12 @@ func acceptNodes(in Inputs, topo topology, found *problems) []NodePeer {
 			reason = fmt.Sprintf("there is no UDP port %d", port)
 		}
 		if reason != "" {
-			found.addError("node-invalid", nodeSubject(n.Name),
+			found.AddError("node-invalid", plan.NodeSubject(n.Name),
 				fmt.Sprintf("no tunnel is created to node %s: %s", n.Name, reason),
 				fmt.Sprintf("run kubectl get meshnodes %s -o yaml, and check the log of the agent on that node", n.Name))
 			continue
 		}
-		taken[n.PublicKey] = nodeSubject(n.Name)
+		taken[n.PublicKey] = plan.NodeSubject(n.Name)
 		out = append(out, n)
 	}
 	return out
@@ -64,14 +57,14 @@ func acceptNodes(in Inputs, topo topology, found *problems) []NodePeer {
 // nodeTunnel returns the interface to all nodes that share no link with this
 // gateway; false if there are none. Its AllowedIPs are the addresses that the
 // cluster's API has for the nodes, not those that they report.
-func nodeTunnel(in Inputs, topo topology) (tunnel.Config, bool) {
+func nodeTunnel(in plan.Inputs, topo topology) (tunnel.Config, bool) {
 	ends := topo.ends()
 	c := tunnel.Config{
-		Name:       LaneDevice(in.Config, nodeLane),
-		Lane:       nodeLane,
-		ListenPort: NodePort(in.Config),
+		Name:       plan.LaneDevice(in.Config, plan.NodeLane),
+		Lane:       plan.NodeLane,
+		ListenPort: plan.NodePort(in.Config),
 		Mark:       in.Config.Routing.Mark,
-		MTU:        mtu(in.Config, in.Host),
+		MTU:        plan.MTU(in.Config, in.Host),
 		Addresses:  ends.Prefixes(topo.key()),
 	}
 	for _, n := range topo.nodes {
@@ -80,7 +73,7 @@ func nodeTunnel(in Inputs, topo topology) (tunnel.Config, bool) {
 			candidates = append(candidates, netip.AddrPortFrom(a, n.Port+uint16(topo.self.Index))) //nolint:gosec // acceptNodes checked the sum
 		}
 		peer := tunnel.Peer{PublicKey: n.PublicKey, AllowedIPs: nodeAllowedIPs(n, ends)}
-		setInternalEndpoint(in.Host, in.Observed.Tunnels, c.Name, candidates, in.Now, &peer)
+		tunnelend.SetEndpoint(in.Host, in.Observed.Tunnels, c.Name, candidates, in.Now, &peer)
 		c.Peers = append(c.Peers, peer)
 	}
 	slices.SortFunc(c.Peers, func(a, b tunnel.Peer) int { return bytes.Compare(a.PublicKey[:], b.PublicKey[:]) })
@@ -89,14 +82,14 @@ func nodeTunnel(in Inputs, topo topology) (tunnel.Config, bool) {
 
 // nodeAllowedIPs returns the addresses of a node, of its pods and of its end
 // of the tunnel, sorted.
-func nodeAllowedIPs(n NodePeer, ends tunnelend.Ends) []netip.Prefix {
+func nodeAllowedIPs(n plan.NodePeer, ends tunnelend.Ends) []netip.Prefix {
 	out := append(nodePrefixes(n), ends.Prefixes(n.PublicKey)...)
 	slices.SortFunc(out, netip.Prefix.Compare)
 	return out
 }
 
 // nodePrefixes returns the addresses of a node and of its pods, sorted.
-func nodePrefixes(n NodePeer) []netip.Prefix {
+func nodePrefixes(n plan.NodePeer) []netip.Prefix {
 	out := slices.Clone(n.PodCIDRs)
 	for _, a := range n.Addresses {
 		out = append(out, prefixset.Host(a))
@@ -106,23 +99,23 @@ func nodePrefixes(n NodePeer) []netip.Prefix {
 
 // addNodeRoutes routes packets that come out of the lanes for a node through
 // the tunnel to it, and liveness replies to its end of the tunnel.
-func addNodeRoutes(c *routes.Config, in Inputs, topo topology, lanes []string) {
+func addNodeRoutes(c *routes.Config, in plan.Inputs, topo topology, lanes []string) {
 	if len(topo.nodes) == 0 {
 		return
 	}
-	name, ends := LaneDevice(in.Config, nodeLane), topo.ends()
+	name, ends := plan.LaneDevice(in.Config, plan.NodeLane), topo.ends()
 	for _, f := range topo.nodeFamilies() {
-		c.Nexthops = append(c.Nexthops, routes.Nexthop{ID: routes.LaneNexthopID(nodeLane, f), Family: f, Device: name})
+		c.Nexthops = append(c.Nexthops, routes.Nexthop{ID: routes.LaneNexthopID(plan.NodeLane, f), Family: f, Device: name})
 		for _, lane := range lanes {
 			c.Rules = append(c.Rules, routes.Rule{Family: f, Priority: in.Config.Routing.RulePriority - 1, In: lane})
 		}
 	}
 	for _, n := range topo.nodes {
 		for _, p := range nodePrefixes(n) {
-			c.Routes = append(c.Routes, routes.Route{Prefix: p, Nexthop: routes.LaneNexthopID(nodeLane, routes.FamilyOf(p.Addr())), ToNode: true})
+			c.Routes = append(c.Routes, routes.Route{Prefix: p, Nexthop: routes.LaneNexthopID(plan.NodeLane, routes.FamilyOf(p.Addr())), ToNode: true})
 		}
 		for _, p := range ends.Pairs(topo.key(), n.PublicKey) {
-			addHostRoute(c, nodeLane, name, p.Remote, p.Local)
+			routing.AddHostRoute(c, plan.NodeLane, name, p.Remote, p.Local)
 		}
 	}
 	slices.SortFunc(c.Rules, func(a, b routes.Rule) int {
@@ -131,59 +124,28 @@ func addNodeRoutes(c *routes.Config, in Inputs, topo topology, lanes []string) {
 }
 
 // nodeDevices returns the interface to nodes, if there is one.
-func nodeDevices(in Inputs, topo topology) []string {
+func nodeDevices(in plan.Inputs, topo topology) []string {
 	if len(topo.nodes) == 0 {
 		return nil
 	}
-	return []string{LaneDevice(in.Config, nodeLane)}
+	return []string{plan.LaneDevice(in.Config, plan.NodeLane)}
 }
 
 // nodeFamilies returns the address families in which nodes have addresses.
 func (topo topology) nodeFamilies() []routes.Family {
-	return slices.DeleteFunc(families(), func(f routes.Family) bool {
-		return !slices.ContainsFunc(topo.nodes, func(n NodePeer) bool { return hasFamily(nodePrefixes(n), f) })
+	return slices.DeleteFunc(routing.Families(), func(f routes.Family) bool {
+		return !slices.ContainsFunc(topo.nodes, func(n plan.NodePeer) bool { return routing.HasFamily(nodePrefixes(n), f) })
 	})
-}
-
-func hasFamily(prefixes []netip.Prefix, f routes.Family) bool {
-	return slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return routes.FamilyOf(p.Addr()) == f })
 }
 
 // nodeFirewallLane returns the source addresses that are accepted from the
 // tunnels to nodes; false if there are no nodes. The interface to nodes is
 // filtered and clamped like a lane to other datacenters.
-func nodeFirewallLane(in Inputs, topo topology) (routes.Lane, bool) {
+func nodeFirewallLane(in plan.Inputs, topo topology) (routes.Lane, bool) {
 	var sources []netip.Prefix
 	ends := topo.ends()
 	for _, n := range topo.nodes {
 		sources = append(sources, nodeAllowedIPs(n, ends)...)
 	}
-	return routes.Lane{Device: LaneDevice(in.Config, nodeLane), Sources: prefixset.Aggregate(sources)}, len(topo.nodes) > 0
-}
-
-// setInternalEndpoint sets the endpoint of a peer within the datacenter, given the
-// tunnels of this host. While the tunnel works it stays as it is; else the candidates
-// are tried in turn, 5 s each. Candidates of a family of which this host has no
-// address are left out. The slice of candidates is modified.
-func setInternalEndpoint(h Host, tunnels []tunnel.Observed, device string, candidates []netip.AddrPort, now time.Time, peer *tunnel.Peer) {
-	var current netip.AddrPort
-	for _, t := range tunnels {
-		for _, p := range t.Peers {
-			if t.Name != device || p.PublicKey != peer.PublicKey {
-				continue
-			}
-			current = p.Endpoint
-			if current.IsValid() && !p.LastHandshake.IsZero() && now.Sub(p.LastHandshake) < handshakeLifetime {
-				return
-			}
-		}
-	}
-	families := familiesOf(h, nil)
-	candidates = slices.DeleteFunc(candidates, func(e netip.AddrPort) bool { return families[routes.FamilyOf(e.Addr())] == 0 })
-	if len(candidates) == 0 {
-		return
-	}
-	slices.SortFunc(candidates, netip.AddrPort.Compare)
-	peer.Endpoint = candidates[clockTurns(now)%len(candidates)]
-	peer.Renew = current.IsValid() && current != peer.Endpoint
+	return routes.Lane{Device: plan.LaneDevice(in.Config, plan.NodeLane), Sources: prefixset.Aggregate(sources)}, len(topo.nodes) > 0
 }

@@ -1,10 +1,10 @@
-package plan
+package gatewayplan
 
 import (
 	"cmp"
-	"net/netip"
 	"slices"
 
+	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/routes"
 )
@@ -12,18 +12,12 @@ import (
 // sibling is another gateway of this datacenter.
 type sibling struct {
 	catalog.Gateway
-	links []linkAddress // its addresses on links of this host, sorted
-}
-
-// linkAddress is an address of another host on a link of this one.
-type linkAddress struct {
-	device  string
-	address netip.Addr
+	links []plan.LinkAddress // its addresses on links of this host, sorted
 }
 
 // siblings returns the other gateways of this datacenter, by index, given all sorted
 // by ID.
-func siblings(in Inputs, gateways []catalog.Gateway) []sibling {
+func siblings(in plan.Inputs, gateways []catalog.Gateway) []sibling {
 	var out []sibling
 	for _, g := range gateways {
 		if g.Datacenter != in.Self.Datacenter() || g.ID() == in.Self {
@@ -31,12 +25,12 @@ func siblings(in Inputs, gateways []catalog.Gateway) []sibling {
 		}
 		s := sibling{Gateway: g}
 		for _, e := range in.Endpoints[g.ID()] {
-			if device, ok := in.Host.deviceTo(e.Addr()); ok {
-				s.links = append(s.links, linkAddress{device, e.Addr()})
+			if device, ok := in.Host.DeviceTo(e.Addr()); ok {
+				s.links = append(s.links, plan.LinkAddress{Device: device, Address: e.Addr()})
 			}
 		}
-		slices.SortFunc(s.links, func(a, b linkAddress) int {
-			return cmp.Or(a.address.Compare(b.address), cmp.Compare(a.device, b.device))
+		slices.SortFunc(s.links, func(a, b plan.LinkAddress) int {
+			return cmp.Or(a.Address.Compare(b.Address), cmp.Compare(a.Device, b.Device))
 		})
 		out = append(out, s)
 	}
@@ -49,12 +43,12 @@ func siblings(in Inputs, gateways []catalog.Gateway) []sibling {
 // of this host: the links that siblings are on, and the devices of the CNI
 // plugin, through which siblings reach pods. A sibling that shares no link
 // reaches this host through routers, by any underlay device.
-func trustedIngressDevices(in Inputs, topo topology) []string {
+func trustedIngressDevices(in plan.Inputs, topo topology) []string {
 	var devices []string
 	for _, s := range topo.siblings {
 		devices = append(devices, in.Host.Overlays...)
 		for _, l := range s.links {
-			devices = append(devices, l.device)
+			devices = append(devices, l.Device)
 		}
 		if len(s.links) == 0 {
 			devices = append(devices, in.Host.Underlay...)
@@ -66,31 +60,14 @@ func trustedIngressDevices(in Inputs, topo topology) []string {
 
 // transit returns the traffic of which this gateway may see only one
 // direction. Without siblings there is none.
-func transit(in Inputs, topo topology) routes.Transit {
+func transit(in plan.Inputs, topo topology) routes.Transit {
 	trusted := trustedIngressDevices(in, topo)
 	if len(trusted) == 0 {
 		return routes.Transit{}
 	}
 	devices := slices.Concat(trusted, in.Host.Underlay, in.Host.Overlays, nodeDevices(in, topo))
 	slices.Sort(devices)
-	return routes.Transit{Devices: slices.Compact(devices), Services: topo.own.servicePrefixes()}
-}
-
-// nodePortSNAT translates the source of connections to node ports to the
-// address of this host, because answers may otherwise return through another
-// host. It needs the service prefixes of a family, to exclude connections to
-// cluster IPs.
-func nodePortSNAT(services []netip.Prefix, source func(routes.Family) netip.Addr) routes.NodePortSNAT {
-	v := routes.NodePortSNAT{ClusterIPs: services}
-	for _, f := range families() {
-		if a := source(f); a.IsValid() && hasFamily(services, f) {
-			v.Addresses = append(v.Addresses, a)
-		}
-	}
-	if len(v.Addresses) == 0 {
-		return routes.NodePortSNAT{}
-	}
-	return v
+	return routes.Transit{Devices: slices.Compact(devices), Services: topo.own.ServicePrefixes()}
 }
 
 // siblingNexthops are the nexthops to siblings in one family.
@@ -105,13 +82,13 @@ type siblingNexthops struct {
 func newSiblingNexthops(topo topology, f routes.Family) siblingNexthops {
 	var out siblingNexthops
 	for _, s := range topo.siblings {
-		i := slices.IndexFunc(s.links, func(l linkAddress) bool { return routes.FamilyOf(l.address) == f })
+		i := slices.IndexFunc(s.links, func(l plan.LinkAddress) bool { return routes.FamilyOf(l.Address) == f })
 		id := routes.SiblingNexthopID(int(s.Index), f)
 		taken := slices.ContainsFunc(out.nexthops, func(n routes.Nexthop) bool { return n.ID == id })
 		if i < 0 || id == 0 || taken {
 			continue
 		}
-		out.nexthops = append(out.nexthops, routes.Nexthop{ID: id, Family: f, Device: s.links[i].device, Via: s.links[i].address})
+		out.nexthops = append(out.nexthops, routes.Nexthop{ID: id, Family: f, Device: s.links[i].Device, Via: s.links[i].Address})
 		if !s.Draining {
 			out.active = append(out.active, id)
 		}
@@ -132,20 +109,4 @@ func (s siblingNexthops) preferred() []uint32 {
 	}
 	slices.Sort(ids)
 	return ids
-}
-
-// deviceTo returns the device on whose link an address of another host is.
-func (h Host) deviceTo(a netip.Addr) (string, bool) {
-	if slices.Contains(h.Addresses, a) {
-		return "", false // it is our own
-	}
-	device, bits := "", -1
-	for _, l := range h.Links {
-		for _, p := range l.Prefixes {
-			if p.Contains(a) && (p.Bits() > bits || p.Bits() == bits && l.Device < device) {
-				device, bits = l.Device, p.Bits()
-			}
-		}
-	}
-	return device, bits >= 0
 }

@@ -1,4 +1,4 @@
-package plan
+package gatewayplan
 
 import (
 	"fmt"
@@ -6,44 +6,46 @@ import (
 	"slices"
 
 	"github.com/meshway/meshway/agent/config"
+	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/plan/acceptance"
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
 // RefuseDatacenter returns why a gateway does not admit a datacenter, or nil: the
 // gateway's host reaches a part of its prefixes otherwise. The request is from the first
 // gateway of the datacenter.
-func RefuseDatacenter(in Inputs, dc catalog.Datacenter, first catalog.Gateway) error {
+func RefuseDatacenter(in plan.Inputs, dc catalog.Datacenter, first catalog.Gateway) error {
 	l := localRangesOf(in)
-	l.host = "gateway " + string(in.Self)
-	l.shares = func(_ catalog.DatacenterName, network netip.Prefix) bool {
+	l.Host = plan.GatewaySubject(in.Self)
+	l.Shares = func(_ catalog.DatacenterName, network netip.Prefix) bool {
 		// There is no handshake yet. The plan requires one.
 		return slices.ContainsFunc(first.Endpoints, func(hostport string) bool {
 			at, err := netip.ParseAddrPort(hostport)
 			return err == nil && network.Contains(at.Addr().Unmap())
 		})
 	}
-	var found problems
-	l.judge(dc.Name, accepted(in.Config, dc.Name, withKinds(sortedPrefixes(dc.Prefixes), dc.Prefixes)), &found)
+	var found plan.Problems
+	l.JudgeRecord(dc, &found)
 	return refusal(found, "prefixes", fmt.Sprintf("on the gateways of datacenter %s, ", in.Self.Datacenter()))
 }
 
 // RefuseOverlay returns why a host cannot be in a federation with an overlay, or
 // nil: it reaches a part of the overlay otherwise, or lacks its family.
-func RefuseOverlay(cfg config.Config, h Host, overlay netip.Prefix) error {
-	if err := refuseIPv6(h, overlay); err != nil {
+func RefuseOverlay(cfg config.Config, h plan.Host, overlay netip.Prefix) error {
+	if err := acceptance.RefuseIPv6(h, overlay); err != nil {
 		return err
 	}
-	var found problems
-	newLocalRanges(cfg, h, nil).judgeOverlay(overlay, &found)
+	var found plan.Problems
+	acceptance.NewLocalRanges(cfg, h, nil).JudgeOverlay(overlay, &found)
 	return refusal(found, "overlay", "")
 }
 
 // refusal returns the first problem as a refusal, with the place of its remedy,
 // or nil if there is no problem.
-func refusal(found problems, field, where string) error {
+func refusal(found plan.Problems, field, where string) error {
 	if len(found) == 0 {
 		return nil
 	}
-	p := found.sorted()[0]
+	p := found.Sorted()[0]
 	return &catalog.Refusal{Code: p.Code, Field: field, Message: p.Message, Remedy: where + p.Remedy}
 }

@@ -1,4 +1,4 @@
-package plan
+package gatewayplan
 
 import (
 	"cmp"
@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/routes"
 )
 
@@ -17,7 +17,7 @@ const CodeNoCommonFamily = "no-common-family"
 // candidates are the endpoints of a gateway that are worth trying, best first:
 // those that it advertises, then those at which it is observed. The addresses of
 // this host are none of another one's, and what this host cannot send to is left out.
-func candidates(in Inputs, topo topology, p peer) []netip.AddrPort {
+func candidates(in plan.Inputs, topo topology, p peer) []netip.AddrPort {
 	var list []netip.AddrPort
 	for _, e := range append(advertised(in, topo, p), topo.seen.Of(p.ID())...) {
 		if usableEndpoint(in, e) && !topo.addresses[e.Addr()] && topo.reach[routes.FamilyOf(e.Addr())] != 0 && !slices.Contains(list, e) {
@@ -30,30 +30,10 @@ func candidates(in Inputs, topo topology, p peer) []netip.AddrPort {
 	return list
 }
 
-// familiesOf returns how well this host reaches the addresses of each family: 0 not
-// at all, 1 it has an address on the underlay, 2 also a default route. If no address
-// is known, neither is a family.
-func familiesOf(h Host, prefixes []catalog.Prefix) map[routes.Family]int {
-	reach := map[routes.Family]int{}
-	for _, a := range underlayAddresses(Site{Prefixes: prefixes}, h) {
-		f, rank := routes.FamilyOf(a), 1
-		if rankAddress(h, a) <= rankDefaultRoute {
-			rank = 2
-		}
-		if !a.IsLinkLocalUnicast() {
-			reach[f] = max(reach[f], rank)
-		}
-	}
-	if len(reach) == 0 {
-		return map[routes.Family]int{routes.IPv4: 1, routes.IPv6: 1}
-	}
-	return reach
-}
-
 // advertised returns the advertised endpoints of a gateway with the port that
 // this gateway sends to. They are advertised with the port of lane 0; on the
 // peer's side, this gateway is in the lane of its own index.
-func advertised(in Inputs, topo topology, p peer) []netip.AddrPort {
+func advertised(in plan.Inputs, topo topology, p peer) []netip.AddrPort {
 	var out []netip.AddrPort
 	for _, e := range in.Endpoints[p.ID()] {
 		if port := uint32(e.Port()) + topo.self.Index; port <= 65535 {
@@ -65,7 +45,7 @@ func advertised(in Inputs, topo topology, p peer) []netip.AddrPort {
 
 // usableEndpoint reports whether e can be an endpoint. One in the overlay would route the
 // tunnel's packets through the tunnel; loopback and link-local ones are services of this host.
-func usableEndpoint(in Inputs, e netip.AddrPort) bool {
+func usableEndpoint(in plan.Inputs, e netip.AddrPort) bool {
 	a := e.Addr()
 	return e.IsValid() && e.Port() != 0 && !a.IsUnspecified() && !a.IsMulticast() && !a.IsLoopback() && !a.IsLinkLocalUnicast() &&
 		!in.Catalog.Federation.Overlay.Contains(a)
@@ -73,14 +53,14 @@ func usableEndpoint(in Inputs, e netip.AddrPort) bool {
 
 // checkCandidates reports the gateways that this host cannot connect to. Those that
 // have no address of a family that this host has never answer, however long it tries.
-func checkCandidates(in Inputs, topo topology, found *problems) {
+func checkCandidates(in plan.Inputs, topo topology, found *plan.Problems) {
 	for _, p := range topo.peers() {
 		if p.tunnel.Endpoint.IsValid() && p.live(in.Now) || len(p.candidates) > 0 {
 			continue
 		}
 		if theirs := otherFamilies(in, topo, *p); theirs != "" {
 			ours := map[string]string{"IPv4": "IPv6", "IPv6": "IPv4"}[theirs] // an address of either family reaches one of them
-			found.addError(CodeNoCommonFamily, gatewaySubject(p.ID()),
+			found.AddError(CodeNoCommonFamily, plan.GatewaySubject(p.ID()),
 				fmt.Sprintf("no tunnel is possible between gateway %s, which has %s addresses only, and gateway %s, which advertises %s addresses only",
 					in.Self, ours, p.ID(), theirs),
 				fmt.Sprintf("give %s an %s address, or %s an %s address; where wireguard.advertise and control.advertise are set, add the address to them",
@@ -90,7 +70,7 @@ func checkCandidates(in Inputs, topo topology, found *problems) {
 		if p.tunnel.Endpoint.IsValid() {
 			continue
 		}
-		found.addWarning("endpoint-missing", gatewaySubject(p.ID()),
+		found.AddWarning("endpoint-missing", plan.GatewaySubject(p.ID()),
 			fmt.Sprintf("the tunnel to gateway %s has no endpoint; it comes up only if that gateway connects first", p.ID()),
 			fmt.Sprintf("set wireguard.advertise on %s, or check that the name in it resolves on this host", p.ID()))
 	}
@@ -98,7 +78,7 @@ func checkCandidates(in Inputs, topo topology, found *problems) {
 
 // otherFamilies returns the family of the endpoints of a gateway if this host has
 // none of that family, else "".
-func otherFamilies(in Inputs, topo topology, p peer) string {
+func otherFamilies(in plan.Inputs, topo topology, p peer) string {
 	var names []string
 	for _, e := range advertised(in, topo, p) {
 		f := routes.FamilyOf(e.Addr())

@@ -1,35 +1,43 @@
-package plan
+// Package gatewayplan computes the plan of a gateway: its tunnels to other
+// datacenters and to nodes, its routes, firewall and liveness sessions, and its record
+// in the catalog. It is pure.
+package gatewayplan
+
+import (
+	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/plan/routing"
+)
 
 // Compute derives the desired state of a gateway. Equal inputs give equal
 // results, in whichever order their lists are. Invalid records of other
 // datacenters become problems and do not affect the valid ones.
 //
-// An empty Desired (see Desired.Empty) with Prune means: remove everything
+// An empty Desired (see plan.Desired.Empty) with Prune means: remove everything
 // that is ours. Without Prune it means: change nothing.
-func Compute(in Inputs) (Desired, []Problem) {
+func Compute(in plan.Inputs) (plan.Desired, []plan.Problem) {
 	prune := in.Synced.Catalog && in.Synced.Host && !in.Site.Nodes.Pending
 	if in.Catalog.Federation.ID == "" {
-		return Desired{Prune: prune}, nil
+		return plan.Desired{Prune: prune}, nil
 	}
-	var found problems
+	var found plan.Problems
 	topo, ok := newTopology(in, &found)
 	if !ok {
 		// Our own record is missing. Either the local copy of the catalog lags or
 		// an operator removed the record by mistake. Neither is a reason to
 		// disconnect a datacenter, so nothing changes.
-		return Desired{}, found.sorted()
+		return plan.Desired{}, found.Sorted()
 	}
 	diagnose(in, topo, &found)
-	d := Desired{
+	d := plan.Desired{
 		Tunnels:      tunnels(in, topo),
-		Routes:       routing(in, topo),
+		Routes:       desiredRoutes(in, topo),
 		Firewall:     firewall(in, topo),
 		Sessions:     sessions(in, topo),
 		Registration: registration(in, topo),
 		Prune:        prune,
 	}
 	if in.Host.NoIPv6 {
-		d.Sessions = withoutIPv6(d.Tunnels, &d.Routes, d.Sessions)
+		d.Sessions = routing.WithoutIPv6(d.Tunnels, &d.Routes, d.Sessions)
 	}
-	return d, found.sorted()
+	return d, found.Sorted()
 }

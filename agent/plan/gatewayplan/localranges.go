@@ -1,0 +1,41 @@
+package gatewayplan
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/plan/acceptance"
+	"github.com/meshway/meshway/consensus/catalog"
+)
+
+// localRangesOf returns the ranges of a gateway's host. It needs its siblings
+// and the nodes of its datacenter, too.
+func localRangesOf(in plan.Inputs) acceptance.LocalRanges {
+	var more []plan.Need
+	for id, endpoints := range in.Endpoints {
+		for _, e := range endpoints {
+			if id.Datacenter() == in.Self.Datacenter() {
+				more = append(more, plan.Need{Address: e.Addr(), Use: plan.GatewaySubject(id)})
+			}
+		}
+	}
+	for _, n := range in.Site.Nodes.Peers {
+		for _, a := range n.Addresses {
+			more = append(more, plan.Need{Address: a, Use: plan.NodeSubject(n.Name)})
+		}
+	}
+	l := acceptance.NewLocalRanges(in.Config, in.Host, more)
+	// A datacenter could advertise any address. A handshake proves that the gateway is
+	// there.
+	reached, observed := map[catalog.DatacenterName][]netip.Addr{}, newObserved(in)
+	for _, g := range in.Catalog.Gateways {
+		if seen := observed.tunnel(in, g); !seen.LastHandshake.IsZero() {
+			reached[g.Datacenter] = append(reached[g.Datacenter], seen.Endpoint.Addr().Unmap())
+		}
+	}
+	l.Shares = func(dc catalog.DatacenterName, network netip.Prefix) bool {
+		return slices.ContainsFunc(reached[dc], network.Contains)
+	}
+	return l
+}
