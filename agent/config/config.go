@@ -22,10 +22,15 @@ type Config struct {
 	Raft       Raft
 	Join       Join
 	Services   []catalog.Service // static registrations; Owner and Datacenter are filled in by the agent
-	Admin      Admin
-	Metrics    Metrics
-	Catalog    Catalog
-	Log        Log
+	Local                        // its keys are at the top level of the file, too
+}
+
+// Local configures what the agent offers on its host, to operators and programs.
+type Local struct {
+	Admin   Admin
+	Metrics Metrics
+	Catalog Catalog
+	Log     Log
 }
 
 // GatewayID returns the id of this gateway.

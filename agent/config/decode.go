@@ -209,9 +209,9 @@ func unsupported(node ast.Node) bool {
 
 // fieldOf returns the field of a struct for a key, and false if there is none.
 func fieldOf(s reflect.Value, key string) (reflect.Value, bool) {
-	for i := range s.NumField() {
-		if s.Type().Field(i).Tag.Get("yaml") == key {
-			return s.Field(i), key != ""
+	for _, field := range reflect.VisibleFields(s.Type()) {
+		if field.Tag.Get("yaml") == key {
+			return s.FieldByIndex(field.Index), key != ""
 		}
 	}
 	return reflect.Value{}, false
@@ -220,8 +220,8 @@ func fieldOf(s reflect.Value, key string) (reflect.Value, bool) {
 // keysOf lists the keys of one level in the order of reference.yaml.
 func keysOf(level reflect.Type) []string {
 	var out []string
-	for i := range level.NumField() {
-		if key := level.Field(i).Tag.Get("yaml"); key != "" {
+	for _, field := range reflect.VisibleFields(level) {
+		if key := field.Tag.Get("yaml"); key != "" {
 			out = append(out, key)
 		}
 	}

@@ -36,9 +36,11 @@ func TestAbsentKeysHaveDefaults(t *testing.T) {
 		Routing:    config.Routing{Table: 7117, RulePriority: 5400, Mark: 0x20, Confine: true},
 		Liveness:   config.Liveness{Interval: 100 * time.Millisecond, Multiplier: 4, Port: 3784},
 		Raft:       config.Raft{Timers: "auto", SnapshotThreshold: 16384, Store: "wal"},
-		Admin:      config.Admin{Socket: "/run/meshway/meshd.sock"},
-		Metrics:    config.Metrics{Listen: netip.MustParseAddrPort("127.0.0.1:9443")},
-		Log:        config.Log{Level: "info", Format: "text"},
+		Local: config.Local{
+			Admin:   config.Admin{Socket: "/run/meshway/meshd.sock"},
+			Metrics: config.Metrics{Listen: netip.MustParseAddrPort("127.0.0.1:9443")},
+			Log:     config.Log{Level: "info", Format: "text"},
+		},
 	}, c)
 }
 
@@ -136,9 +138,11 @@ log: {level: debug, format: json}
 			Ports:      []catalog.Port{{Protocol: "tcp", Number: 5432}},
 			Labels:     map[string]string{"a": "b"},
 		}},
-		Admin:   config.Admin{Socket: "/run/x.sock"},
-		Catalog: config.Catalog{Listen: netip.MustParseAddrPort("[::1]:8443"), Tokens: "/etc/tokens"},
-		Log:     config.Log{Level: "debug", Format: "json"},
+		Local: config.Local{
+			Admin:   config.Admin{Socket: "/run/x.sock"},
+			Catalog: config.Catalog{Listen: netip.MustParseAddrPort("[::1]:8443"), Tokens: "/etc/tokens"},
+			Log:     config.Log{Level: "debug", Format: "json"},
+		},
 	}, c)
 }
 

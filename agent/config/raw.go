@@ -16,10 +16,16 @@ type rawConfig struct {
 	Raft       rawRaft       `yaml:"raft"`
 	Join       rawJoin       `yaml:"join"`
 	Services   []rawService  `yaml:"services"`
-	Admin      rawAdmin      `yaml:"admin"`
-	Metrics    rawMetrics    `yaml:"metrics"`
-	Catalog    rawCatalog    `yaml:"catalog"`
-	Log        rawLog        `yaml:"log"`
+	rawLocal
+}
+
+// rawLocal has keys of the top level: the keys of an embedded struct are at the level
+// of the struct that embeds it.
+type rawLocal struct {
+	Admin   rawAdmin   `yaml:"admin"`
+	Metrics rawMetrics `yaml:"metrics"`
+	Catalog rawCatalog `yaml:"catalog"`
+	Log     rawLog     `yaml:"log"`
 }
 
 type rawPrefixes struct {

@@ -50,13 +50,7 @@ func (v validator) config(raw rawConfig) Config {
 			SnapshotThreshold: uint64(v.within("raft.snapshotThreshold", raw.Raft.SnapshotThreshold.or(16384), 64, 1<<24)), //nolint:gosec // not negative
 			Store:             v.oneOf("raft.store", raw.Raft.Store.or("wal"), "wal", "bolt"),
 		},
-		Admin:   Admin{Socket: v.socket("admin.socket", raw.Admin.Socket.or("/run/meshway/meshd.sock"))},
-		Metrics: Metrics{Listen: v.listenOrOff("metrics.listen", raw.Metrics.Listen.or("127.0.0.1:9443"))},
-		Catalog: v.catalog(raw.Catalog),
-		Log: Log{
-			Level:  v.oneOf("log.level", raw.Log.Level.or("info"), "debug", "info", "warn", "error"),
-			Format: v.oneOf("log.format", raw.Log.Format.or("text"), "text", "json"),
-		},
+		Local: v.local(raw.rawLocal),
 	}
 	if file := raw.Join.TokenFile.or(""); file.value != "" {
 		c.Join.TokenFile = v.path("join.tokenFile", file)
@@ -71,6 +65,18 @@ func (v validator) config(raw rawConfig) Config {
 		v.distinctPorts(raw, c)
 	}
 	return c
+}
+
+func (v validator) local(raw rawLocal) Local {
+	return Local{
+		Admin:   Admin{Socket: v.socket("admin.socket", raw.Admin.Socket.or("/run/meshway/meshd.sock"))},
+		Metrics: Metrics{Listen: v.listenOrOff("metrics.listen", raw.Metrics.Listen.or("127.0.0.1:9443"))},
+		Catalog: v.catalog(raw.Catalog),
+		Log: Log{
+			Level:  v.oneOf("log.level", raw.Log.Level.or("info"), "debug", "info", "warn", "error"),
+			Format: v.oneOf("log.format", raw.Log.Format.or("text"), "text", "json"),
+		},
+	}
 }
 
 // catalog validates the port for programs. Their tokens would pass a network in clear
