@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"strings"
 	"time"
+
+	"github.com/meshway/meshway/secret"
 )
 
 // Change is the difference between an observed interface and the desired one.
@@ -53,7 +55,7 @@ func (c Change) String() string {
 	var parts []string
 	add := func(format string, args ...any) { parts = append(parts, fmt.Sprintf(format, args...)) }
 	if c.PrivateKey != nil {
-		add("private-key %s", redacted)
+		add("private-key %s", secret.Text)
 	}
 	if c.ListenPort != nil {
 		add("listen-port %d", *c.ListenPort)

@@ -3,6 +3,8 @@ package tunnel
 import (
 	"net/netip"
 	"time"
+
+	"github.com/meshway/meshway/secret"
 )
 
 // PublicKey is a WireGuard public key. It prints as base64.
@@ -11,8 +13,8 @@ type PublicKey [32]byte
 // PrivateKey is a WireGuard private key with its public key, which is computed
 // once. It prints as "(redacted)".
 type PrivateKey struct {
-	secret [32]byte
-	public PublicKey
+	secret.Value[[32]byte] // the scalar
+	public                 PublicKey
 }
 
 // Config is the desired state of one WireGuard interface. Its slices are sorted,

@@ -52,7 +52,7 @@ func (j Joiner) Join(ctx context.Context, token identity.Token, request *control
 	if err != nil {
 		return nil, err
 	}
-	request.TokenId, request.Secret, request.FederationId = token.ID, token.Secret[:], token.FederationID
+	request.TokenId, request.Secret, request.FederationId = token.ID, token.Secret.Bytes(), token.FederationID
 	request.Datacenter.Name = string(j.CA.Datacenter())
 	request.Datacenter.CaCertificate = j.CA.Certificate()
 	var admitters []admitter

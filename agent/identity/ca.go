@@ -14,12 +14,12 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"log/slog"
 	"math/big"
 	"net/url"
 	"time"
 
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/secret"
 )
 
 const (
@@ -60,7 +60,7 @@ func (p *Pin) UnmarshalText(text []byte) error {
 // the datacenter and is not in any log.
 type CA struct {
 	certificate *x509.Certificate
-	key         crypto.Signer
+	key         secret.Value[crypto.Signer] // that of nil: there is none
 }
 
 // NewCA creates the CA of a datacenter: ECDSA P-256, self-signed, valid for 10 years.
@@ -95,7 +95,7 @@ func selfSign(key crypto.Signer, dc catalog.DatacenterName, now time.Time) (*CA,
 	if err != nil {
 		return nil, err
 	}
-	return &CA{certificate: certificate, key: key}, nil
+	return &CA{certificate: certificate, key: secret.Of(key)}, nil
 }
 
 // Datacenter returns the datacenter that the CA was created for.
@@ -122,12 +122,6 @@ func (c *CA) Pin() Pin { return pinOf(c.certificate) }
 // String describes the CA without its key.
 func (c *CA) String() string { return "CA of " + string(c.Datacenter()) + " (key redacted)" }
 
-// GoString returns String, so that %#v does not print the key.
-func (c *CA) GoString() string { return c.String() }
-
-// LogValue returns String, so that logs do not contain the key.
-func (c *CA) LogValue() slog.Value { return slog.StringValue(c.String()) }
-
 // Issue creates a certificate with a new key for a gateway of the CA's datacenter. It
 // is valid for 24 hours, for client and server authentication. The chain includes
 // the CA's certificate, because a joining peer has only its pin.
@@ -153,7 +147,7 @@ func (c *CA) Issue(gateway, federation string, now time.Time) (*tls.Certificate,
 		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 		URIs:         []*url.URL{peer.uri(federation)},
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, c.certificate, key.Public(), c.key)
+	der, err := x509.CreateCertificate(rand.Reader, template, c.certificate, key.Public(), c.key.Reveal())
 	if err != nil {
 		return nil, fmt.Errorf("sign certificate of %s: %w", peer, err)
 	}
@@ -166,12 +160,12 @@ func (c *CA) Issue(gateway, federation string, now time.Time) (*tls.Certificate,
 
 // Encode returns the CA as PEM: its certificate, and its private key (PKCS #8), which
 // must not leave the gateways of its datacenter.
-func (c *CA) Encode() (certificate, key []byte, err error) {
-	key, err = encodeKey(c.key)
+func (c *CA) Encode() (certificate []byte, key CAKey, err error) {
+	text, err := encodeKey(c.key.Reveal())
 	if err != nil {
-		return nil, nil, err
+		return nil, CAKey{}, err
 	}
-	return encodeCertificate(c.certificate.Raw), key, nil
+	return encodeCertificate(c.certificate.Raw), CAKeyOf(text), nil
 }
 
 // Equal reports whether c and other have the same certificate.
@@ -182,19 +176,19 @@ var ErrOtherDatacenter = errors.New("the CA belongs to another datacenter")
 
 // DecodeCA parses the output of Encode. The error is ErrOtherDatacenter if the CA was
 // created for a datacenter other than dc. Errors do not quote the key.
-func DecodeCA(dc catalog.DatacenterName, certificate, key []byte) (*CA, error) {
+func DecodeCA(dc catalog.DatacenterName, certificate []byte, key CAKey) (*CA, error) {
 	parsed, err := decodeCertificate(certificate)
 	if err != nil {
 		return nil, fmt.Errorf("read CA certificate: %w", err)
 	}
-	signer, err := decodeKey(key)
+	signer, err := decodeKey(key.Reveal())
 	if err != nil {
 		return nil, fmt.Errorf("read CA key: %w", err)
 	}
 	if !samePublicKey(parsed.PublicKey, signer.Public()) {
 		return nil, errors.New("read CA: the certificate and the key do not belong together")
 	}
-	ca := &CA{certificate: parsed, key: signer}
+	ca := &CA{certificate: parsed, key: secret.Of(signer)}
 	if ca.Datacenter() != dc {
 		return nil, fmt.Errorf("read CA: %w: %q instead of %q", ErrOtherDatacenter, ca.Datacenter(), dc)
 	}

@@ -49,7 +49,7 @@ func TestUnsuitableSharedCAIsRefused(t *testing.T) {
 	require.ErrorContains(t, err, "belong together")
 	_, err = DecodeCA("west", certificate, key)
 	require.ErrorContains(t, err, `"east"`)
-	_, err = DecodeCA("east", certificate, []byte("secret text"))
+	_, err = DecodeCA("east", certificate, CAKeyOf([]byte("secret text")))
 	require.Error(t, err)
 	assert.NotContains(t, fmt.Sprint(err), "secret text")
 }
@@ -61,7 +61,7 @@ func TestInterruptedAdoptionCanBeRepeated(t *testing.T) {
 	_, err = s.CA("east", noon)
 	require.NoError(t, err)
 	require.NoError(t, s.root.Remove(caCertificateFile))
-	text, err := encodeKey(shared.key)
+	text, err := encodeKey(shared.key.Reveal())
 	require.NoError(t, err)
 	require.NoError(t, s.write(caKeyFile, text)) // here the host crashed
 	_, err = s.CA("east", noon)

@@ -26,7 +26,7 @@ func (s *Store) NextCA(dc catalog.DatacenterName) (*CA, error) {
 	if err != nil {
 		return nil, err
 	}
-	ca, err := DecodeCA(dc, certificate, key)
+	ca, err := DecodeCA(dc, certificate, CAKeyOf(key))
 	if err != nil {
 		return nil, s.corruptError(nextKeyFile, err)
 	}
@@ -43,7 +43,7 @@ func (s *Store) SaveNextCA(ca *CA) error {
 	if err := s.removeFile(nextCertFile); err != nil {
 		return err
 	}
-	if err := s.write(nextKeyFile, key); err != nil {
+	if err := s.write(nextKeyFile, key.Reveal()); err != nil {
 		return err
 	}
 	return s.write(nextCertFile, certificate)

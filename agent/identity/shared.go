@@ -3,14 +3,12 @@ package identity
 import (
 	"bytes"
 	"errors"
-	"fmt"
-	"io"
-	"log/slog"
 	"net/netip"
 	"reflect"
 	"time"
 
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/secret"
 )
 
 // LockTTL is how long a membership lock is respected. It is longer than an
@@ -60,8 +58,8 @@ type Contact struct {
 
 // Equal reports whether both have the same content, in any version.
 func (s SharedState) Equal(o SharedState) bool {
-	return bytes.Equal(s.Certificate, o.Certificate) && bytes.Equal(s.Key, o.Key) && s.Left == o.Left &&
-		bytes.Equal(s.NextCert, o.NextCert) && bytes.Equal(s.NextKey, o.NextKey) &&
+	return bytes.Equal(s.Certificate, o.Certificate) && s.Key.Equal(o.Key) && s.Left == o.Left &&
+		bytes.Equal(s.NextCert, o.NextCert) && s.NextKey.Equal(o.NextKey) &&
 		reflect.DeepEqual(s.Lock, o.Lock) && reflect.DeepEqual(s.Membership, o.Membership)
 }
 
@@ -85,17 +83,19 @@ func (m DatacenterMembership) Gateways(dc catalog.DatacenterName) []string {
 	return names
 }
 
-// CAKey is the private key of a CA, PEM. It prints as (redacted).
-type CAKey []byte
+// CAKey is the private key of a CA, PEM. It prints as "(redacted)".
+type CAKey struct{ secret.Value[[]byte] }
 
-// String hides the key.
-func (CAKey) String() string { return redacted }
+// CAKeyOf returns the key with the given text; the zero key if that is empty.
+func CAKeyOf(text []byte) CAKey {
+	if len(text) == 0 {
+		return CAKey{}
+	}
+	return CAKey{secret.Of(text)}
+}
 
-// Format hides the key for every verb, including %x and %d.
-func (CAKey) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
+// IsZero reports whether there is no key.
+func (k CAKey) IsZero() bool { return len(k.Reveal()) == 0 }
 
-// LogValue hides the key.
-func (CAKey) LogValue() slog.Value { return slog.StringValue(redacted) }
-
-// MarshalText hides the key, for JSON, YAML and other encodings.
-func (CAKey) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+// Equal reports whether both have the same text.
+func (k CAKey) Equal(o CAKey) bool { return bytes.Equal(k.Reveal(), o.Reveal()) }

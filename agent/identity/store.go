@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/secret"
 	"github.com/meshway/meshway/tunnel"
 )
 
@@ -96,7 +97,7 @@ func (s *Store) CA(dc catalog.DatacenterName, now time.Time) (*CA, error) {
 	case member:
 		return nil, s.mismatchError("datacenter", string(ca.Datacenter()), string(dc))
 	}
-	return s.signCA(ca.key, dc, now)
+	return s.signCA(ca.key.Reveal(), dc, now)
 }
 
 func (s *Store) loadCA(dc catalog.DatacenterName, now time.Time) (*CA, error) {
@@ -104,13 +105,13 @@ func (s *Store) loadCA(dc catalog.DatacenterName, now time.Time) (*CA, error) {
 	switch {
 	case err != nil:
 		return nil, err
-	case ca.key == nil:
+	case ca.key.Reveal() == nil:
 		return s.makeCA(dc, now)
 	case ca.certificate == nil:
 		// A crash interrupted makeCA, which writes the key first. The key
 		// identifies the CA, so a new certificate restores it.
-		return s.signCA(ca.key, dc, now)
-	case !samePublicKey(ca.certificate.PublicKey, ca.key.Public()):
+		return s.signCA(ca.key.Reveal(), dc, now)
+	case !samePublicKey(ca.certificate.PublicKey, ca.key.Reveal().Public()):
 		return nil, s.corruptError(caCertificateFile, fmt.Errorf("the certificate does not belong to %s", caKeyFile))
 	}
 	return ca, nil
@@ -132,7 +133,7 @@ func (s *Store) readCA() (*CA, error) {
 	}
 	text, err = s.read(caCertificateFile)
 	if errors.Is(err, fs.ErrNotExist) {
-		return &CA{key: key}, nil
+		return &CA{key: secret.Of(key)}, nil
 	}
 	if err != nil {
 		return nil, err
@@ -141,7 +142,7 @@ func (s *Store) readCA() (*CA, error) {
 	if err != nil {
 		return nil, s.corruptError(caCertificateFile, err)
 	}
-	return &CA{certificate: certificate, key: key}, nil
+	return &CA{certificate: certificate, key: secret.Of(key)}, nil
 }
 
 // makeCA creates a CA in an unused directory. A directory with a certificate or of a
@@ -157,7 +158,7 @@ func (s *Store) makeCA(dc catalog.DatacenterName, now time.Time) (*CA, error) {
 	if err != nil {
 		return nil, err
 	}
-	text, err := encodeKey(ca.key)
+	text, err := encodeKey(ca.key.Reveal())
 	if err != nil {
 		return nil, err
 	}
@@ -190,7 +191,7 @@ func (s *Store) AdoptCA(ca *CA) error {
 
 // writeCA replaces the CA.
 func (s *Store) writeCA(ca *CA) error {
-	text, err := encodeKey(ca.key)
+	text, err := encodeKey(ca.key.Reveal())
 	if err != nil {
 		return err
 	}

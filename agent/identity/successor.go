@@ -31,7 +31,7 @@ func (c *CA) Succeed(next *CA, federation string, now time.Time) ([]byte, error)
 		KeyUsage: x509.KeyUsageCertSign, BasicConstraintsValid: true, IsCA: true, MaxPathLenZero: true,
 		URIs: []*url.URL{succession.Subject(federation, c.Datacenter())},
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, c.certificate, next.key.Public(), c.key)
+	der, err := x509.CreateCertificate(rand.Reader, template, c.certificate, next.key.Reveal().Public(), c.key.Reveal())
 	if err != nil {
 		return nil, fmt.Errorf("sign the succession of the CA: %w", err)
 	}

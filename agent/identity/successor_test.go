@@ -110,7 +110,7 @@ func TestReplacedCASurvivesACrashAtEachStep(t *testing.T) {
 			stored, err := s.NextCA("east")
 			require.NoError(t, err)
 			require.True(t, stored.Equal(next))
-			key, err := encodeKey(next.key)
+			key, err := encodeKey(next.key.Reveal())
 			require.NoError(t, err)
 			switch crash {
 			case "before the key":

@@ -4,14 +4,13 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
-	"io"
-	"log/slog"
 	"net"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/secret"
 )
 
 // Codes of refusals of tokens, in addition to those of package catalog.
@@ -20,26 +19,33 @@ const (
 	CodeTokenVersion   = "token-version"   // the token is of another version
 )
 
-// redacted replaces a secret that would be printed.
-const redacted = "(redacted)"
+// secretSize is the length of the secret of a token in bytes.
+const secretSize = 32
 
 // Secret is the secret of a token. It prints as "(redacted)".
-type Secret [32]byte
+type Secret struct{ secret.Value[[secretSize]byte] }
 
-// String hides the secret.
-func (Secret) String() string { return redacted }
+// SecretOf returns the secret with the given bytes.
+func SecretOf(raw [secretSize]byte) Secret { return Secret{secret.Of(raw)} }
 
-// Format hides the secret from every verb, %x and %#v included.
-func (Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
+// ReadSecret returns the secret in raw, or that of zeros, which is no token's, if its
+// length is another one.
+func ReadSecret(raw []byte) Secret {
+	var s [secretSize]byte
+	if len(raw) == len(s) {
+		copy(s[:], raw)
+	}
+	return SecretOf(s)
+}
 
-// MarshalText hides the secret from encoders.
-func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
-
-// LogValue hides the secret.
-func (Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
+// Bytes returns the secret for a message or a token.
+func (s Secret) Bytes() []byte {
+	raw := s.Reveal()
+	return raw[:]
+}
 
 // Hash returns the hash that the catalog stores instead of the secret.
-func (s Secret) Hash() [32]byte { return catalog.HashSecret(s[:]) }
+func (s Secret) Hash() [32]byte { return catalog.HashSecret(s.Bytes()) }
 
 // Token allows one datacenter to join a federation once.
 type Token struct {
@@ -59,9 +65,11 @@ func NewToken(t Token) (Token, error) {
 	if _, err := rand.Read(id[:]); err != nil {
 		return Token{}, fmt.Errorf("generate token id: %w", err)
 	}
-	if _, err := rand.Read(t.Secret[:]); err != nil {
+	var raw [secretSize]byte
+	if _, err := rand.Read(raw[:]); err != nil {
 		return Token{}, fmt.Errorf("generate token secret: %w", err)
 	}
+	t.Secret = SecretOf(raw)
 	t.ID = hex.EncodeToString(id[:])
 	t.ExpiresAt = t.ExpiresAt.UTC().Truncate(time.Second)
 	return t, t.validate()
@@ -69,14 +77,8 @@ func NewToken(t Token) (Token, error) {
 
 // String describes the token without its secret.
 func (t Token) String() string {
-	return fmt.Sprintf("token %s for federation %s (%s), secret %s", t.ID, t.FederationName, t.FederationID, redacted)
+	return fmt.Sprintf("token %s for federation %s (%s), secret %s", t.ID, t.FederationName, t.FederationID, t.Secret)
 }
-
-// GoString returns String.
-func (t Token) GoString() string { return t.String() }
-
-// LogValue returns String.
-func (t Token) LogValue() slog.Value { return slog.StringValue(t.String()) }
 
 // CheckExpiry returns a *catalog.Refusal if the token has expired at now.
 func (t Token) CheckExpiry(now time.Time) error {

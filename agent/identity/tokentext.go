@@ -39,7 +39,7 @@ func (t Token) Encode() (string, error) {
 	}
 	var body []byte
 	body = append(body, t.Pin[:]...)
-	body = append(body, t.Secret[:]...)
+	body = append(body, t.Secret.Bytes()...)
 	body = binary.BigEndian.AppendUint64(body, uint64(t.ExpiresAt.Unix()))
 	for _, s := range []string{t.ID, t.FederationID, t.FederationName, string(t.Datacenter), strings.Join(t.Endpoints, " ")} {
 		body = binary.AppendUvarint(body, uint64(len(s)))
@@ -128,12 +128,12 @@ func unwrap(raw []byte) ([]byte, error) {
 
 func decodeBody(body []byte) (Token, error) {
 	var t Token
-	const fixed = len(t.Pin) + len(t.Secret) + 8
+	const fixed = len(t.Pin) + secretSize + 8
 	if len(body) < fixed {
 		return Token{}, malformed("the body of the token is too short")
 	}
 	body = body[copy(t.Pin[:], body):]
-	body = body[copy(t.Secret[:], body):]
+	t.Secret, body = ReadSecret(body[:secretSize]), body[secretSize:]
 	t.ExpiresAt = time.Unix(int64(binary.BigEndian.Uint64(body)), 0).UTC()
 	body = body[8:]
 	var texts [5]string

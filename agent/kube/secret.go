@@ -56,8 +56,8 @@ type contact struct {
 // decodeSecret decodes a Secret. An error does not quote its content.
 func decodeSecret(s *corev1.Secret) (identity.SharedState, error) {
 	shared := identity.SharedState{
-		Version: s.ResourceVersion, Certificate: s.Data[keyCertificate], Key: s.Data[keyKey],
-		NextCert: s.Data[keyNextCertificate], NextKey: s.Data[keyNextKey],
+		Version: s.ResourceVersion, Certificate: s.Data[keyCertificate], Key: identity.CAKeyOf(s.Data[keyKey]),
+		NextCert: s.Data[keyNextCertificate], NextKey: identity.CAKeyOf(s.Data[keyNextKey]),
 	}
 	text := s.Data[keyMembership]
 	if len(text) == 0 {
@@ -103,12 +103,12 @@ func encodeSecret(c identity.SharedState, secret *corev1.Secret) error {
 	if secret.Data == nil {
 		secret.Data = map[string][]byte{}
 	}
-	secret.Data[keyCertificate], secret.Data[keyKey] = c.Certificate, c.Key
+	secret.Data[keyCertificate], secret.Data[keyKey] = c.Certificate, c.Key.Reveal()
 	secret.Data[keyMembership] = append(text, '\n')
 	delete(secret.Data, keyNextCertificate)
 	delete(secret.Data, keyNextKey)
-	if len(c.NextKey) > 0 {
-		secret.Data[keyNextCertificate], secret.Data[keyNextKey] = c.NextCert, c.NextKey
+	if !c.NextKey.IsZero() {
+		secret.Data[keyNextCertificate], secret.Data[keyNextKey] = c.NextCert, c.NextKey.Reveal()
 	}
 	return nil
 }

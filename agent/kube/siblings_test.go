@@ -1,9 +1,6 @@
 package kube_test
 
 import (
-	"fmt"
-	"log/slog"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -12,7 +9,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes/fake"
 
-	"github.com/meshway/meshway/agent/identity"
 	"github.com/meshway/meshway/agent/kube"
 	"github.com/meshway/meshway/agent/kube/siblingstest"
 )
@@ -30,16 +26,4 @@ func TestReadGatewaysListsTheNodesWithTheGatewayLabel(t *testing.T) {
 	names, err := s.ReadGateways(t.Context())
 	require.NoError(t, err)
 	assert.Equal(t, []string{"a", "b-example-org"}, names)
-}
-
-func TestPrivateKeyOfTheCAIsNeverPrinted(t *testing.T) {
-	shared := identity.SharedState{Key: identity.CAKey("very secret")}
-	var log strings.Builder
-	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "shared", shared, "key", shared.Key)
-	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "shared", shared, "key", shared.Key)
-	for _, text := range []string{fmt.Sprintf("%v %+v %#v %s %q", shared, shared, shared, shared.Key, shared.Key), log.String()} {
-		assert.NotContains(t, text, "very secret")
-		assert.NotContains(t, text, fmt.Sprintf("%x", "very secret"))
-		assert.NotContains(t, text, "118, 101") // a list of bytes
-	}
 }

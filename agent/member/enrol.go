@@ -24,7 +24,7 @@ var ErrFormerName = errors.New("the datacenter had another name")
 func (a *Admission) Authority() (certificate []byte, key identity.CAKey, err error) {
 	ca, err := a.Store.CA(a.File.Datacenter, a.Store.Now())
 	if err != nil {
-		return nil, nil, err
+		return nil, identity.CAKey{}, err
 	}
 	return ca.Encode()
 }

@@ -18,7 +18,7 @@ import (
 func FuzzRequest(f *testing.F) {
 	for _, seed := range []proto.Message{
 		&controlpb.JoinRequest{},
-		&controlpb.JoinRequest{Datacenter: catalog.Datacenter{Name: "west"}.Proto(), Secret: make([]byte, len(identity.Secret{}))},
+		&controlpb.JoinRequest{Datacenter: catalog.Datacenter{Name: "west"}.Proto(), Secret: identity.Secret{}.Bytes()},
 		&controlpb.JoinRequest{Datacenter: catalog.Datacenter{Name: "west"}.Proto(), Gateway: catalog.Gateway{Name: "gw1"}.Proto()},
 		&controlpb.LeaderOperationRequest{Operation: &controlpb.LeaderOperationRequest_RestoreSnapshot{RestoreSnapshot: &controlpb.RestoreSnapshot{}}},
 		&controlpb.LeaderOperationRequest{Operation: &controlpb.LeaderOperationRequest_Abstain{}},

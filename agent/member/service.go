@@ -119,12 +119,8 @@ func joinCommand(request *controlpb.JoinRequest) (catalog.JoinRequest, error) {
 	if err != nil {
 		return catalog.JoinRequest{}, err
 	}
-	var secret identity.Secret
-	if len(request.GetSecret()) == len(secret) {
-		copy(secret[:], request.GetSecret()) // else the hash of zeros, which matches no token
-	}
 	return catalog.JoinRequest{
-		TokenID: request.GetTokenId(), SecretHash: secret.Hash(), FederationID: request.GetFederationId(),
+		TokenID: request.GetTokenId(), SecretHash: identity.ReadSecret(request.GetSecret()).Hash(), FederationID: request.GetFederationId(),
 		Datacenter: datacenter, Gateway: gateway,
 	}, nil
 }

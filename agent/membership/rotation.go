@@ -97,7 +97,7 @@ func (a *Agent) prepareCA(ctx context.Context) (*identity.CA, error) {
 	}
 	var next *identity.CA
 	err := a.shared.update(ctx, func(state *identity.SharedState) (err error) {
-		if len(state.NextKey) > 0 {
+		if !state.NextKey.IsZero() {
 			next, err = identity.DecodeCA(name, state.NextCert, state.NextKey)
 			return err
 		}

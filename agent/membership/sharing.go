@@ -1,7 +1,6 @@
 package membership
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -48,7 +47,7 @@ func (s *sharedState) publish(ctx context.Context, r *running) error {
 	if err != nil {
 		return err
 	}
-	if m := have.Membership; m != nil && m.FederationID != r.membership.FederationID || len(have.Key) > 0 && !s.sameCA(have) {
+	if m := have.Membership; m != nil && m.FederationID != r.membership.FederationID || !have.Key.IsZero() && !s.sameCA(have) {
 		return errForeignState
 	}
 	if want, ok, err := r.member.SharedState(); err != nil || !ok || have.Equal(keepStored(have, want)) {
@@ -78,7 +77,7 @@ func (s *sharedState) publish(ctx context.Context, r *running) error {
 func keepStored(have, want identity.SharedState) identity.SharedState {
 	want.Version = have.Version
 	switch {
-	case bytes.Equal(have.NextKey, want.Key): // it is the CA of the datacenter now
+	case have.NextKey.Equal(want.Key): // it is the CA of the datacenter now
 	case len(have.Certificate) > 0:
 		want.Certificate = have.Certificate // it may have been signed again with the same key
 		want.NextCert, want.NextKey = have.NextCert, have.NextKey
@@ -88,7 +87,7 @@ func keepStored(have, want identity.SharedState) identity.SharedState {
 
 func (s *sharedState) sameCA(have identity.SharedState) bool {
 	_, key, err := s.admission.Authority()
-	return err == nil && (bytes.Equal(key, have.Key) || bytes.Equal(key, have.NextKey))
+	return err == nil && (key.Equal(have.Key) || key.Equal(have.NextKey))
 }
 
 // setProblem reports err, which has persisted since a time, in the status; nil

@@ -88,7 +88,7 @@ func caOf(t *testing.T, dc *harness.Datacenter) *identity.CA {
 	require.NoError(t, err)
 	key, err := dc.Gateway.ReadFile("/var/lib/meshway/ca.key")
 	require.NoError(t, err)
-	ca, err := identity.DecodeCA(catalog.DatacenterName(dc.Name), certificate, key)
+	ca, err := identity.DecodeCA(catalog.DatacenterName(dc.Name), certificate, identity.CAKeyOf(key))
 	require.NoError(t, err)
 	return ca
 }

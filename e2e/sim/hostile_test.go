@@ -225,7 +225,7 @@ func TestHostileLeaderCannotReplaceADatacenterByItsOwn(t *testing.T) {
 		former, _ := honest.View().Datacenter("north")
 		ca, err := identity.NewCA("north", time.Now())
 		require.NoError(t, err)
-		secret := identity.Secret{1}
+		secret := identity.SecretOf([32]byte{1})
 		require.Nil(t, h.write(t, "east/gw", catalog.NewCreateToken(catalog.Token{
 			ID: "forged", SecretHash: secret.Hash(), ExpiresAt: time.Now().Add(time.Hour),
 		})).Refusal)

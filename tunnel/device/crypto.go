@@ -54,7 +54,7 @@ func ensurePortFree(client *wgctrl.Client, c tunnel.Change, server int) error {
 	if !c.Up {
 		return nil
 	}
-	dev, err := client.Device(c.Name)
+	dev, _, err := readDevice(client, c.Name)
 	if err != nil {
 		return explainError(c.Name, err)
 	}
@@ -126,8 +126,29 @@ func parkPrefixes(peers []tunnel.PeerChange) ([]wgtypes.PeerConfig, error) {
 	}, nil
 }
 
-func observeDevice(o *tunnel.Observed, dev *wgtypes.Device) {
-	if dev.PrivateKey != (wgtypes.Key{}) {
+// readDevice returns the WireGuard part of an interface without its secrets, and
+// whether it has a private key.
+func readDevice(client *wgctrl.Client, name string) (dev *wgtypes.Device, keyed bool, err error) {
+	dev, err = client.Device(name)
+	if err != nil {
+		return nil, false, err
+	}
+	return dev, forgetSecrets(dev), nil
+}
+
+// forgetSecrets removes the keys that a wgtypes.Key would print, and reports whether
+// there was a private key.
+func forgetSecrets(dev *wgtypes.Device) (keyed bool) {
+	keyed = dev.PrivateKey != (wgtypes.Key{})
+	dev.PrivateKey = wgtypes.Key{}
+	for i := range dev.Peers {
+		dev.Peers[i].PresharedKey = wgtypes.Key{}
+	}
+	return keyed
+}
+
+func observeDevice(o *tunnel.Observed, dev *wgtypes.Device, keyed bool) {
+	if keyed {
 		o.PublicKey = tunnel.PublicKey(dev.PublicKey)
 	}
 	o.ListenPort = uint16(dev.ListenPort)
@@ -171,11 +192,11 @@ func isUnconfigured(name string) (bool, error) {
 		return false, err
 	}
 	defer client.Close()
-	dev, err := client.Device(name)
+	dev, keyed, err := readDevice(client, name)
 	if err != nil {
 		return false, err
 	}
-	return dev.PrivateKey == (wgtypes.Key{}) && len(dev.Peers) == 0, nil
+	return !keyed && len(dev.Peers) == 0, nil
 }
 
 // explainError adds an explanation to an error of wgctrl.

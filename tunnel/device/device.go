@@ -98,12 +98,12 @@ func (d *Device) measure(h links, out []tunnel.Observed) error {
 		if o.Addresses, o.Err = h.addresses(o.Index); o.Err != nil {
 			continue
 		}
-		dev, err := client.Device(o.Name)
+		dev, keyed, err := readDevice(client, o.Name)
 		if err != nil {
 			o.Err = explainError(o.Name, err)
 			continue
 		}
-		observeDevice(o, dev)
+		observeDevice(o, dev, keyed)
 	}
 	return nil
 }

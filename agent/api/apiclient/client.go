@@ -10,6 +10,7 @@ import (
 	"connectrpc.com/connect"
 
 	"github.com/meshway/meshway/agent/api/apipb/apipbconnect"
+	"github.com/meshway/meshway/secret"
 )
 
 // Client is a client of one meshd. Its methods List, Get, Register and Deregister are
@@ -38,7 +39,7 @@ func New(dial func(context.Context) (net.Conn, error)) *Client {
 // with a token of catalog.tokens.
 func Port(url, token string) *Client {
 	client := &http.Client{Transport: newTransport()}
-	return &Client{apipbconnect.NewCatalogClient(client, url, connect.WithInterceptors(bearer(token)))}
+	return &Client{apipbconnect.NewCatalogClient(client, url, connect.WithInterceptors(bearer{secret.Of(token)}))}
 }
 
 // newTransport returns a transport that has all calls on one connection.
@@ -49,7 +50,7 @@ func newTransport() *http.Transport {
 }
 
 // bearer adds a token to the calls.
-type bearer string
+type bearer struct{ token secret.Value[string] }
 
 // WrapUnary implements connect.Interceptor.
 func (b bearer) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
@@ -73,4 +74,4 @@ func (bearer) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.St
 	return next
 }
 
-func (b bearer) sign(header http.Header) { header.Set("Authorization", "Bearer "+string(b)) }
+func (b bearer) sign(header http.Header) { header.Set("Authorization", "Bearer "+b.token.Reveal()) }
