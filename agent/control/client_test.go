@@ -230,7 +230,28 @@ func TestNonMembersCanCallOnlyJoin(t *testing.T) {
 		controlpbconnect.OperatorCreateTokenProcedure, "/", "/metrics", "/debug/pprof/", "/meshway.control.v1.Federation/",
 		controlpbconnect.FederationJoinProcedure + "/", "/x/.." + controlpbconnect.FederationJoinProcedure,
 	}
-	nonMembers := map[string]func(t *testing.T, west *gateway) *tls.Certificate{
+	for name, certificate := range nonMembers() {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFederation(t)
+				east, west := f.member("east", eastIP), f.member("west", westIP)
+				client := rawClient(t, west, certificate(t, west))
+				for _, procedure := range procedures {
+					status := post(t, client, procedure)
+					assert.Equal(t, http.StatusForbidden, status, procedure)
+				}
+				assert.Zero(t, east.service.calls())
+				member := rawClient(t, west, issue(t, west.ca, federationID, time.Now()))
+				assert.Equal(t, http.StatusOK, post(t, member, controlpbconnect.FederationReadIndexProcedure))
+			})
+		})
+	}
+}
+
+// nonMembers returns the certificates that gateways of others than members may have, for
+// a federation with the member west.
+func nonMembers() map[string]func(t *testing.T, west *gateway) *tls.Certificate {
+	return map[string]func(t *testing.T, west *gateway) *tls.Certificate{
 		"a CA that is not in the catalog": func(t *testing.T, _ *gateway) *tls.Certificate {
 			return issue(t, newCA(t, "north"), federationID, time.Now())
 		},
@@ -248,22 +269,6 @@ func TestNonMembersCanCallOnlyJoin(t *testing.T) {
 		"a certificate for another federation": func(t *testing.T, west *gateway) *tls.Certificate {
 			return issue(t, west.ca, "another", time.Now())
 		},
-	}
-	for name, certificate := range nonMembers {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				f := newFederation(t)
-				east, west := f.member("east", eastIP), f.member("west", westIP)
-				client := rawClient(t, west, certificate(t, west))
-				for _, procedure := range procedures {
-					status := post(t, client, procedure)
-					assert.Equal(t, http.StatusForbidden, status, procedure)
-				}
-				assert.Zero(t, east.service.calls())
-				member := rawClient(t, west, issue(t, west.ca, federationID, time.Now()))
-				assert.Equal(t, http.StatusOK, post(t, member, controlpbconnect.FederationReadIndexProcedure))
-			})
-		})
 	}
 }
 

@@ -155,26 +155,7 @@ func TestPlainTextGetsNoAnswer(t *testing.T) {
 }
 
 func TestRaftIsForMembersOnly(t *testing.T) {
-	tests := map[string]func(t *testing.T, west *gateway) *tls.Certificate{
-		"a CA that is not in the catalog": func(t *testing.T, _ *gateway) *tls.Certificate {
-			return issue(t, newCA(t, "north"), federationID, time.Now())
-		},
-		"another CA with a member's name": func(t *testing.T, _ *gateway) *tls.Certificate {
-			return issue(t, newCA(t, "west"), federationID, time.Now())
-		},
-		"a gateway that is not in the catalog": func(t *testing.T, west *gateway) *tls.Certificate {
-			certificate, err := west.ca.Issue("ghost", federationID, time.Now())
-			require.NoError(t, err)
-			return certificate
-		},
-		"a certificate for another federation": func(t *testing.T, west *gateway) *tls.Certificate {
-			return issue(t, west.ca, "another", time.Now())
-		},
-		"an expired certificate": func(t *testing.T, west *gateway) *tls.Certificate {
-			return issue(t, west.ca, federationID, time.Now().Add(-25*time.Hour))
-		},
-	}
-	for name, certificate := range tests {
+	for name, certificate := range nonMembers() {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := newFederation(t)

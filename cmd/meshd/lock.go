@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/meshway/meshway/agent/identity"
 )
 
 // lock acquires the data directory, which one meshd can use at a time. The
@@ -28,6 +30,18 @@ func lock(dir string) (unlock func(), err error) {
 		return nil, fmt.Errorf("lock data directory: %w", errors.Join(err, file.Close()))
 	}
 	return func() { _ = file.Close() }, nil
+}
+
+// openLocked opens what is stored in the data directory, for this process alone.
+func openLocked(dir string) (store *identity.Store, unlock func(), err error) {
+	if store, err = identity.Open(dir); err != nil {
+		return nil, nil, err
+	}
+	release, err := lock(dir)
+	if err != nil {
+		return nil, nil, errors.Join(err, store.Close())
+	}
+	return store, func() { release(); _ = store.Close() }, nil
 }
 
 func writePID(file *os.File) error {

@@ -91,12 +91,7 @@ type daemon struct {
 // while the agent waits for the catalog or the cluster.
 func run(ctx context.Context, cfg config.Config, name hostName, log *slog.Logger) error {
 	saveMemory()
-	store, err := identity.Open(cfg.DataDir)
-	if err != nil {
-		return err
-	}
-	defer store.Close()
-	unlock, err := lock(cfg.DataDir)
+	store, unlock, err := openLocked(cfg.DataDir)
 	if err != nil {
 		return err
 	}

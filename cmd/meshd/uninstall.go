@@ -59,12 +59,7 @@ func uninstallHost(cmd *cobra.Command, flags configFlags, options uninstallOptio
 		return err
 	}
 	log := slog.New(slog.DiscardHandler)
-	store, err := identity.Open(cfg.DataDir)
-	if err != nil {
-		return err
-	}
-	defer store.Close()
-	unlock, err := lock(cfg.DataDir)
+	store, unlock, err := openLocked(cfg.DataDir)
 	if err != nil {
 		return err
 	}

@@ -25,10 +25,8 @@ func (k EndpointSliceKey) Check() *Refusal {
 // not check the key.
 func (s EndpointSlice) Check(dc Datacenter) *Refusal {
 	if len(s.Endpoints) > MaxSliceEndpoints {
-		return &Refusal{
-			Code: CodeTooLarge, Field: "endpoints", Message: fmt.Sprintf("%d endpoints are too many", len(s.Endpoints)),
-			Remedy: fmt.Sprintf("use several slices of at most %d", MaxSliceEndpoints),
-		}
+		return tooLarge("endpoints", fmt.Sprintf("%d endpoints are too many", len(s.Endpoints)),
+			fmt.Sprintf("use several slices of at most %d", MaxSliceEndpoints))
 	}
 	for i, e := range s.Endpoints {
 		if r := e.check(dc, s.Endpoints[0]); r != nil {

@@ -22,10 +22,8 @@ const MaxClockSkew = 10 * time.Minute
 // body, or nil.
 func CheckEnvelope(cmd *catalogpb.Command) *Refusal {
 	if size := proto.Size(cmd); size > MaxCommandSize {
-		return &Refusal{
-			Code: CodeTooLarge, Message: fmt.Sprintf("the command has %d bytes, the maximum is %d", size, MaxCommandSize),
-			Remedy: "split it into several commands",
-		}
+		return tooLarge("", fmt.Sprintf("the command has %d bytes, the maximum is %d", size, MaxCommandSize),
+			"split it into several commands")
 	}
 	if cmd.GetAt() == nil || !cmd.GetAt().IsValid() {
 		return Malformed("at", "the time of the command is missing or invalid")

@@ -64,10 +64,8 @@ func (e Export) Check() *Refusal {
 		return r
 	}
 	if size := proto.Size(e.Proto()); size > maxExportSize {
-		return &Refusal{
-			Code: CodeTooLarge, Field: "ports", Message: fmt.Sprintf("the export has %d bytes", size),
-			Remedy: fmt.Sprintf("use fewer or shorter ports, labels and annotations: at most %d bytes together", maxExportSize),
-		}
+		return tooLarge("ports", fmt.Sprintf("the export has %d bytes", size),
+			fmt.Sprintf("use fewer or shorter ports, labels and annotations: at most %d bytes together", maxExportSize))
 	}
 	return nil
 }
@@ -89,27 +87,17 @@ func checkFamilies(families []IPFamily) *Refusal {
 // checkExportPorts applies the rules of Kubernetes for the ports of a Service.
 func checkExportPorts(ports []ExportPort) *Refusal {
 	if len(ports) > maxExportPorts {
-		return &Refusal{
-			Code: CodeTooLarge, Field: "ports", Message: fmt.Sprintf("%d ports are too many", len(ports)),
-			Remedy: fmt.Sprintf("use at most %d", maxExportPorts),
-		}
-	}
-	refuse := func(i int, message, remedy string) *Refusal {
-		return &Refusal{Code: CodePortInvalid, Field: At("ports", i), Message: message, Remedy: remedy}
+		return tooLarge("ports", fmt.Sprintf("%d ports are too many", len(ports)), fmt.Sprintf("use at most %d", maxExportPorts))
 	}
 	for i, p := range ports {
-		switch {
-		case p.Number == 0:
-			return refuse(i, "port number 0 is not valid", "use 1 to 65535")
-		case p.Protocol != "tcp" && p.Protocol != "udp" && p.Protocol != "sctp":
-			return refuse(i, fmt.Sprintf("protocol %q is unknown", Shorten(p.Protocol)), "use tcp, udp or sctp")
-		case p.Name != "" && !isLabel(p.Name):
-			return refuse(i, fmt.Sprintf("name %q is not a DNS label", Shorten(p.Name)), "use a-z, 0-9 and '-'")
-		case len(p.AppProtocol) > maxAppProtocolLength:
-			return refuse(i, "the application protocol is too long", "use at most 317 bytes")
+		if r := checkPort(i, p.Number, p.Protocol, p.Name, "tcp", "udp", "sctp"); r != nil {
+			return r
+		}
+		if len(p.AppProtocol) > maxAppProtocolLength {
+			return refusePort(i, "the application protocol is too long", "use at most 317 bytes")
 		}
 		if slices.ContainsFunc(ports[:i], func(o ExportPort) bool { return o.Name == p.Name }) {
-			return refuse(i, "the port name is repeated", "give each port a unique name")
+			return refusePort(i, "the port name is repeated", "give each port a unique name")
 		}
 	}
 	return nil

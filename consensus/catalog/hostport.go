@@ -11,10 +11,8 @@ import (
 // does not resolve names, because members could get different results.
 func checkHostPorts(field string, list []string) *Refusal {
 	if len(list) > maxEndpoints {
-		return &Refusal{
-			Code: CodeTooLarge, Field: field, Message: fmt.Sprintf("%d addresses are too many", len(list)),
-			Remedy: fmt.Sprintf("list the best %d only", maxEndpoints),
-		}
+		return tooLarge(field, fmt.Sprintf("%d addresses are too many", len(list)),
+			fmt.Sprintf("list the best %d only", maxEndpoints))
 	}
 	for i, s := range list {
 		if !isHostPort(s) {

@@ -147,3 +147,7 @@ const defectRemedy = "report this as a defect of the program that sent the comma
 func Malformed(field, message string) *Refusal {
 	return &Refusal{Code: CodeMalformed, Field: field, Message: message, Remedy: defectRemedy}
 }
+
+func tooLarge(field, message, remedy string) *Refusal {
+	return &Refusal{Code: CodeTooLarge, Field: field, Message: message, Remedy: remedy}
+}

@@ -48,32 +48,41 @@ func checkInstance(instance string) *Refusal {
 
 func checkPorts(ports []Port) *Refusal {
 	if len(ports) > maxPorts {
-		return &Refusal{
-			Code: CodeTooLarge, Field: "ports", Message: fmt.Sprintf("%d ports are too many", len(ports)),
-			Remedy: fmt.Sprintf("use at most %d", maxPorts),
-		}
-	}
-	refuse := func(i int, message, remedy string) *Refusal {
-		return &Refusal{Code: CodePortInvalid, Field: At("ports", i), Message: message, Remedy: remedy}
+		return tooLarge("ports", fmt.Sprintf("%d ports are too many", len(ports)), fmt.Sprintf("use at most %d", maxPorts))
 	}
 	for i, p := range ports {
-		switch {
-		case p.Number == 0:
-			return refuse(i, "port number 0 is not valid", "use 1 to 65535")
-		case p.Protocol != "tcp" && p.Protocol != "udp":
-			return refuse(i, fmt.Sprintf("protocol %q is unknown", Shorten(p.Protocol)), "use tcp or udp")
-		case p.Name == "" && len(ports) > 1:
-			return refuse(i, "the port has no name", "name each port if there are several")
-		case p.Name != "" && !isLabel(p.Name):
-			return refuse(i, fmt.Sprintf("name %q is not a DNS label", Shorten(p.Name)), "use a-z, 0-9 and '-'")
+		if r := checkPort(i, p.Number, p.Protocol, p.Name, "tcp", "udp"); r != nil {
+			return r
+		}
+		if p.Name == "" && len(ports) > 1 {
+			return refusePort(i, "the port has no name", "name each port if there are several")
 		}
 		for _, o := range ports[:i] {
 			if o.Name == p.Name || o.Number == p.Number && o.Protocol == p.Protocol {
-				return refuse(i, "the port name or number is repeated", "give each port a unique name and number")
+				return refusePort(i, "the port name or number is repeated", "give each port a unique name and number")
 			}
 		}
 	}
 	return nil
+}
+
+// checkPort checks the port at index i. An empty name is that of a lone port.
+func checkPort(i int, number uint16, protocol, name string, protocols ...string) *Refusal {
+	switch {
+	case number == 0:
+		return refusePort(i, "port number 0 is not valid", "use 1 to 65535")
+	case !slices.Contains(protocols, protocol):
+		last := len(protocols) - 1
+		return refusePort(i, fmt.Sprintf("protocol %q is unknown", Shorten(protocol)),
+			fmt.Sprintf("use %s or %s", strings.Join(protocols[:last], ", "), protocols[last]))
+	case name != "" && !isLabel(name):
+		return refusePort(i, fmt.Sprintf("name %q is not a DNS label", Shorten(name)), "use a-z, 0-9 and '-'")
+	}
+	return nil
+}
+
+func refusePort(i int, message, remedy string) *Refusal {
+	return &Refusal{Code: CodePortInvalid, Field: At("ports", i), Message: message, Remedy: remedy}
 }
 
 // checkLabels iterates over the map for results that do not depend on its order.

@@ -50,8 +50,6 @@ func (s Signature) Check() *Refusal {
 	if size <= maxSignatureSize {
 		return nil
 	}
-	return &Refusal{
-		Code: CodeTooLarge, Field: "signature", Message: fmt.Sprintf("the signature has %d bytes, the maximum is %d", size, maxSignatureSize),
-		Remedy: "use a certificate that meshd created",
-	}
+	return tooLarge("signature", fmt.Sprintf("the signature has %d bytes, the maximum is %d", size, maxSignatureSize),
+		"use a certificate that meshd created")
 }

@@ -3,6 +3,7 @@
 package harness
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"strings"
@@ -14,6 +15,22 @@ const (
 	roleInit   = "meshway-harness-init"
 	roleServer = "meshway-harness-server"
 )
+
+// RunTests runs tests after build, which gets a directory for programs that exists while
+// they run. It returns the exit status.
+func RunTests(tests interface{ Run() int }, build func(ctx context.Context, dir string) error) int {
+	dir, err := os.MkdirTemp("", "meshway-bin-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	if err := build(context.Background(), dir); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return tests.Run()
+}
 
 // Main runs the role for which a lab started this process, and then exits. In
 // a process that no lab started, it returns without effect.

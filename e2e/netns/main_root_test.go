@@ -6,16 +6,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log"
 	"os"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/meshway/meshway/e2e/harness"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/meshway/meshway/e2e/harness"
 )
 
 // timeout bounds waits for events without a documented deadline.
@@ -26,21 +26,10 @@ var binaries harness.Binaries
 
 func TestMain(m *testing.M) {
 	harness.Main()
-	os.Exit(testMain(m))
-}
-
-func testMain(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "meshway-bin-")
-	if err != nil {
-		log.Print(err)
-		return 1
-	}
-	defer os.RemoveAll(dir)
-	if binaries, err = harness.Build(context.Background(), dir); err != nil {
-		log.Print(err)
-		return 1
-	}
-	return m.Run()
+	os.Exit(harness.RunTests(m, func(ctx context.Context, dir string) (err error) {
+		binaries, err = harness.Build(ctx, dir)
+		return err
+	}))
 }
 
 // newTopology starts hosts without agents. If the test fails, its output

@@ -34,21 +34,7 @@ var older, newer harness.Binaries
 func TestMain(m *testing.M) {
 	harness.Main()
 	flag.Parse()
-	os.Exit(testMain(m))
-}
-
-func testMain(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "meshway-bin-")
-	if err != nil {
-		log.Print(err)
-		return 1
-	}
-	defer os.RemoveAll(dir)
-	if err := build(context.Background(), dir); err != nil {
-		log.Print(err)
-		return 1
-	}
-	return m.Run()
+	os.Exit(harness.RunTests(m, build))
 }
 
 func build(ctx context.Context, dir string) error {

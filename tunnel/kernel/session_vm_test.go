@@ -4,7 +4,6 @@ package kernel_test
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -155,7 +154,7 @@ func TestARestartedAgentKeepsTheSessions(t *testing.T) {
 	before := p.apply(t)
 	for i := range p.hosts {
 		// A fresh device, as after a restart. Any change fails the test.
-		after := p.applyOn(t, i, readOnly{newDevice(t)})
+		after := p.applyOn(t, i, tunneltest.ReadOnly{Device: newDevice(t)})
 		require.False(t, before[i].Peers[0].LastHandshake.IsZero())
 		require.Equal(t, before[i].Peers[0].LastHandshake, after.Peers[0].LastHandshake)
 		require.Equal(t, before[i].Index, after.Index)
@@ -172,9 +171,9 @@ func TestARoamedPeerIsNotOverwritten(t *testing.T) {
 	p.apply(t)
 	p.echo(t)
 	roamed := netip.AddrPortFrom(outer(0).Addr(), 40000)
-	require.Equal(t, roamed, p.applyOn(t, 1, readOnly{p.devs[1]}).Peers[0].Endpoint)
+	require.Equal(t, roamed, p.applyOn(t, 1, tunneltest.ReadOnly{Device: p.devs[1]}).Peers[0].Endpoint)
 	p.want[1][0].Peers[0].Endpoint = roamed // as a planner that keeps a roamed endpoint
-	p.applyOn(t, 1, readOnly{p.devs[1]})
+	p.applyOn(t, 1, tunneltest.ReadOnly{Device: p.devs[1]})
 }
 
 func TestAddingAndRemovingAPrefixKeepsTheSession(t *testing.T) {
@@ -191,21 +190,6 @@ func TestAddingAndRemovingAPrefixKeepsTheSession(t *testing.T) {
 		require.Equal(t, handshake, have.Peers[0].LastHandshake)
 		p.echo(t)
 	}
-}
-
-// readOnly is a device on which every change fails.
-type readOnly struct{ tunnel.Device }
-
-func (readOnly) Configure(_ context.Context, c tunnel.Change) error {
-	return fmt.Errorf("configured: %s", c)
-}
-
-func (readOnly) Create(_ context.Context, name string, _ int) error {
-	return fmt.Errorf("created %s", name)
-}
-
-func (readOnly) Remove(_ context.Context, name string) error {
-	return fmt.Errorf("removed %s", name)
 }
 
 func addAddress(name string, address netip.Prefix) error {

@@ -4,7 +4,6 @@ package userspace_test
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -119,7 +118,7 @@ func TestARestartedAgentKeepsTheSessions(t *testing.T) {
 	// Fresh devices, as after a restart. Any Configure fails the test.
 	for i, h := range p.hosts {
 		h.Do(func() {
-			have, err := tunnel.Apply(t.Context(), readOnly{newDevice(t)}, tunneltest.Key(byte(i+1)), p.want[i], true)
+			have, err := tunnel.Apply(t.Context(), tunneltest.ReadOnly{Device: newDevice(t)}, tunneltest.Key(byte(i+1)), p.want[i], true)
 			require.NoError(t, err)
 			require.Equal(t, before[i].Peers[0].LastHandshake, have[0].Peers[0].LastHandshake)
 			require.Equal(t, before[i].Index, have[0].Index)
@@ -147,7 +146,7 @@ func TestARoamedPeerIsNotOverwritten(t *testing.T) {
 	require.Eventually(t, func() bool { return p.apply(t)[1].Peers[0].Endpoint == roamed }, 5*time.Second, 10*time.Millisecond)
 	p.want[1][0].Peers[0].Endpoint = roamed // as a planner that keeps a roamed endpoint
 	p.hosts[1].Do(func() {
-		have, err := tunnel.Apply(t.Context(), readOnly{p.devs[1]}, tunneltest.Key(2), p.want[1], true)
+		have, err := tunnel.Apply(t.Context(), tunneltest.ReadOnly{Device: p.devs[1]}, tunneltest.Key(2), p.want[1], true)
 		require.NoError(t, err)
 		require.Equal(t, roamed, have[0].Peers[0].Endpoint)
 	})
@@ -166,21 +165,6 @@ func TestRemovingAPrefixKeepsTheOtherPrefixesOfThePeer(t *testing.T) {
 		require.Equal(t, handshake, have[0].Peers[0].LastHandshake)
 	}
 	p.ping(t)
-}
-
-// readOnly is a device on which every change fails.
-type readOnly struct{ tunnel.Device }
-
-func (readOnly) Configure(_ context.Context, c tunnel.Change) error {
-	return fmt.Errorf("configured: %s", c)
-}
-
-func (readOnly) Create(_ context.Context, name string, _ int) error {
-	return fmt.Errorf("created %s", name)
-}
-
-func (readOnly) Remove(_ context.Context, name string) error {
-	return fmt.Errorf("removed %s", name)
 }
 
 // processOf returns the pid of the data plane process of a host.

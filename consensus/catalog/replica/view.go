@@ -24,11 +24,7 @@ func (v *View) Settings() catalog.Settings { return settings(v.txn) }
 
 // Datacenters returns all datacenters, sorted by name.
 func (v *View) Datacenters() []catalog.Datacenter {
-	var all []catalog.Datacenter
-	for d := range each[catalog.Datacenter](v.txn, tableDatacenters, indexID) {
-		all = append(all, d.Clone())
-	}
-	return all
+	return all(v.txn, tableDatacenters, catalog.Datacenter.Clone)
 }
 
 // Datacenter returns a datacenter, false if there is none with this name.
@@ -38,11 +34,7 @@ func (v *View) Datacenter(name catalog.DatacenterName) (catalog.Datacenter, bool
 
 // Gateways returns all gateways, sorted by datacenter and name.
 func (v *View) Gateways() []catalog.Gateway {
-	var all []catalog.Gateway
-	for g := range each[catalog.Gateway](v.txn, tableGateways, indexID) {
-		all = append(all, g.Clone())
-	}
-	return all
+	return all(v.txn, tableGateways, catalog.Gateway.Clone)
 }
 
 // Gateway returns a gateway, false if there is none with this ID.
@@ -53,34 +45,22 @@ func (v *View) Gateway(id catalog.GatewayID) (catalog.Gateway, bool) {
 // Tokens returns all tokens, sorted by ID, including tokens that are used, revoked or
 // expired. A token is deleted a week after its expiry.
 func (v *View) Tokens() []catalog.Token {
-	var all []catalog.Token
-	for t := range each[catalog.Token](v.txn, tableTokens, indexID) {
-		all = append(all, *t)
-	}
-	return all
+	return all(v.txn, tableTokens, same[catalog.Token])
 }
 
 // Token returns a token, false if there is none with this ID.
 func (v *View) Token(id string) (catalog.Token, bool) {
-	return found(token(v.txn, id), func(t catalog.Token) catalog.Token { return t })
+	return found(token(v.txn, id), same[catalog.Token])
 }
 
 // Observations returns all observations, sorted by observer and peer.
 func (v *View) Observations() []catalog.Observation {
-	var all []catalog.Observation
-	for o := range each[catalog.Observation](v.txn, tableObservations, indexID) {
-		all = append(all, *o)
-	}
-	return all
+	return all(v.txn, tableObservations, same[catalog.Observation])
 }
 
 // ObservationsBy returns the observations of one gateway, sorted by peer.
 func (v *View) ObservationsBy(observer catalog.GatewayID) []catalog.Observation {
-	var all []catalog.Observation
-	for o := range each[catalog.Observation](v.txn, tableObservations, indexID, string(observer)) {
-		all = append(all, *o)
-	}
-	return all
+	return all(v.txn, tableObservations, same[catalog.Observation], string(observer))
 }
 
 // ServiceFilter selects services; an empty field selects all.
@@ -131,6 +111,18 @@ func (f ServiceFilter) selects(s *catalog.Service) bool {
 		(f.Datacenter == "" || f.Datacenter == s.Datacenter) &&
 		(f.Owner == "" || f.Owner == s.Owner)
 }
+
+// all returns copies of the records of a table whose keys begin with parts.
+func all[T any](txn *table.Txn, of string, clone func(T) T, parts ...string) []T {
+	var copies []T
+	for record := range each[T](txn, of, indexID, parts...) {
+		copies = append(copies, clone(*record))
+	}
+	return copies
+}
+
+// same is the copy of a record without slices and maps.
+func same[T any](record T) T { return record }
 
 func found[T any](record *T, clone func(T) T) (T, bool) {
 	if record == nil {
