@@ -24,8 +24,10 @@ func (w writer) service(ctx context.Context, want *corev1.Service, imported *mcs
 	if want == nil {
 		return nil, w.deleteService(ctx)
 	}
-	if w.cache.service(want.Namespace, want.Name) != nil {
-		return w.putService(ctx, "derived Service", want)
+	// It is read once: the deletion may reach the cache at any time, and a Service that is
+	// created without addresses gets others.
+	if have := w.cache.service(want.Namespace, want.Name); have != nil {
+		return w.updateService(ctx, "derived Service", have, want)
 	}
 	// The cache may have the deletion of the Service and not yet the addresses of the import.
 	current, err := w.api.imports(imported.Namespace).List(ctx, metav1.ListOptions{FieldSelector: "metadata.name=" + imported.Name})
@@ -38,15 +40,16 @@ func (w writer) service(ctx context.Context, want *corev1.Service, imported *mcs
 		}
 	}
 	if same := mcs.WithAddresses(want, imported); same != nil {
-		created, err := w.putService(ctx, "derived Service", same)
+		created, err := w.createService(ctx, "derived Service", same)
 		if isAllocated(err) && !w.cache.othersHaveAddress(same) {
 			return nil, fmt.Errorf("%w: %w", errAddressHeld, err)
 		}
 		if !apierrors.IsInvalid(err) {
 			return created, err
 		}
+		w.cfg.Log.Warn("the API server refuses the addresses of a deleted Service and assigns others", "service", same.Namespace+"/"+same.Name, "err", err)
 	}
-	return w.putService(ctx, "derived Service", want)
+	return w.createService(ctx, "derived Service", want)
 }
 
 // errAddressHeld is returned until the API server releases the addresses of a Service
@@ -61,20 +64,32 @@ func isAllocated(err error) bool {
 
 // putService creates a Service or updates it to want. kind names it in errors.
 func (w writer) putService(ctx context.Context, kind string, want *corev1.Service) (*corev1.Service, error) {
-	client := w.cfg.Kubernetes.CoreV1().Services(w.name.Namespace)
+	if have := w.cache.service(want.Namespace, want.Name); have != nil {
+		return w.updateService(ctx, kind, have, want)
+	}
+	return w.createService(ctx, kind, want)
+}
+
+func (w writer) createService(ctx context.Context, kind string, want *corev1.Service) (*corev1.Service, error) {
+	created, err := w.cfg.Kubernetes.CoreV1().Services(want.Namespace).Create(ctx, w.owned(want), metav1.CreateOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("create %s: %w", kind, err)
+	}
+	return created, nil
+}
+
+// owned returns want as the API server stores it.
+func (w writer) owned(want *corev1.Service) *corev1.Service {
 	want = want.DeepCopy()
 	want.OwnerReferences = []metav1.OwnerReference{w.owner}
 	for i := range want.Spec.Ports { // the default of the API server, so that they compare equal
 		want.Spec.Ports[i].TargetPort = intstr.FromInt32(want.Spec.Ports[i].Port)
 	}
-	have := w.cache.service(want.Namespace, want.Name)
-	if have == nil {
-		created, err := client.Create(ctx, want, metav1.CreateOptions{})
-		if err != nil {
-			return nil, fmt.Errorf("create %s: %w", kind, err)
-		}
-		return created, nil
-	}
+	return want
+}
+
+func (w writer) updateService(ctx context.Context, kind string, have, want *corev1.Service) (*corev1.Service, error) {
+	want = w.owned(want)
 	if !mcs.IsManaged(have) {
 		return nil, fmt.Errorf("write Service %s: %w: delete or rename it, since it has the name of the %s", have.Name, errNotManaged, kind)
 	}
@@ -90,7 +105,7 @@ func (w writer) putService(ctx context.Context, kind string, want *corev1.Servic
 	if equality.Semantic.DeepEqual(have, next) {
 		return have, nil
 	}
-	updated, err := client.Update(ctx, next, metav1.UpdateOptions{})
+	updated, err := w.cfg.Kubernetes.CoreV1().Services(have.Namespace).Update(ctx, next, metav1.UpdateOptions{})
 	if err != nil {
 		return have, fmt.Errorf("update %s: %w", kind, err)
 	}
