@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
-	"sync"
 	"testing"
 	"time"
 
@@ -40,7 +39,7 @@ func serve(t testing.TB, m *consensustest.Member, ended chan struct{}) *door {
 func serveWith(t testing.TB, m *consensustest.Member, ended chan struct{}, bookmarks time.Duration) *door {
 	t.Helper()
 	reg, err := registrar.Open(registrar.Config{
-		File: config.Config{Datacenter: m.ID.Datacenter(), Gateway: m.ID.Name()}, Catalog: m.Node, Store: &memoryStore{},
+		File: config.Config{Datacenter: m.ID.Datacenter(), Gateway: m.ID.Name()}, Catalog: m.Node, Store: noStore{},
 	})
 	require.NoError(t, err)
 	path, handler := api.New(api.Config{
@@ -56,20 +55,11 @@ func serveWith(t testing.TB, m *consensustest.Member, ended chan struct{}, bookm
 	return serveHandler(t, mux)
 }
 
-// memoryStore is a registrar.Store in memory.
-type memoryStore struct {
-	mu       sync.Mutex
-	services []catalog.Service
-}
+// noStore is a registrar.Store that keeps nothing.
+type noStore struct{}
 
-func (s *memoryStore) Load() ([]catalog.Service, bool, error) { return nil, false, nil }
-
-func (s *memoryStore) Save(services []catalog.Service) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.services = services
-	return nil
-}
+func (noStore) Load() ([]catalog.Service, error)                     { return nil, nil }
+func (noStore) Update([]catalog.Service, []catalog.ServiceKey) error { return nil }
 
 func serveHandler(t testing.TB, handler http.Handler) *door {
 	t.Helper()

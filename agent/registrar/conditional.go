@@ -87,20 +87,14 @@ func (s *sections) enter(ctx context.Context, namespace, name string, part int64
 func (r *Registrar) RegisterIf(ctx context.Context, service catalog.Service, index uint64) (uint64, error) {
 	service = r.complete(service)
 	put := catalog.NewPutServices([]catalog.Service{service})
-	return r.writeIf(ctx, service.ServiceKey, index, put, func(services []catalog.Service) []catalog.Service {
-		if i := indexOf(services, service.ServiceKey); i >= 0 {
-			services[i] = service
-			return services
-		}
-		return append(services, service)
-	})
+	return r.writeIf(ctx, service.ServiceKey, index, put, func(e *edit) { e.put(service) })
 }
 
 // DeregisterIf removes an instance that was last changed at index, as RegisterIf
 // registers one.
 func (r *Registrar) DeregisterIf(ctx context.Context, key catalog.ServiceKey, index uint64) error {
 	key = r.complete(catalog.Service{ServiceKey: key}).ServiceKey
-	if indexOf(r.static, key) >= 0 {
+	if _, found := r.static[key]; found {
 		return &catalog.Refusal{
 			Code: CodeConfigured, Field: "instance",
 			Message: fmt.Sprintf("instance %s of service %s/%s is in the configuration file of gateway %s", key.Instance, key.Namespace, key.Name, r.cfg.File.GatewayID()),
@@ -108,18 +102,13 @@ func (r *Registrar) DeregisterIf(ctx context.Context, key catalog.ServiceKey, in
 		}
 	}
 	remove := catalog.NewDeleteServices([]catalog.ServiceKey{key})
-	_, err := r.writeIf(ctx, key, index, remove, func(services []catalog.Service) []catalog.Service {
-		if i := indexOf(services, key); i >= 0 {
-			return append(services[:i], services[i+1:]...)
-		}
-		return services
-	})
+	_, err := r.writeIf(ctx, key, index, remove, func(e *edit) { e.remove(key) })
 	return err
 }
 
 // writeIf writes to the catalog first and then to the store: until both are done, the
 // key is one that a caller writes.
-func (r *Registrar) writeIf(ctx context.Context, key catalog.ServiceKey, index uint64, command *catalogpb.Command, change func([]catalog.Service) []catalog.Service) (uint64, error) {
+func (r *Registrar) writeIf(ctx context.Context, key catalog.ServiceKey, index uint64, command *catalogpb.Command, change func(*edit)) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, ProposeTimeout)
 	defer cancel()
 	leave, err := r.sections.enter(ctx, key.Namespace, key.Name, alone)
@@ -128,7 +117,7 @@ func (r *Registrar) writeIf(ctx context.Context, key catalog.ServiceKey, index u
 	}
 	defer leave()
 	end := r.beginWrite(key)
-	defer r.wake.Notify() // what was written but not stored is reverted
+	defer r.compare() // what was written but not stored is reverted
 	defer end()
 	select { // a pass that began before may write the key
 	case r.passing <- struct{}{}:
@@ -150,7 +139,7 @@ func (r *Registrar) writeIf(ctx context.Context, key catalog.ServiceKey, index u
 	if refusal := results[0].Refusal; refusal != nil {
 		return 0, refusal
 	}
-	return results[0].Index, r.replace(change)
+	return results[0].Index, r.save(ctx, change)
 }
 
 func (r *Registrar) checkUnchanged(view *replica.View, key catalog.ServiceKey, index uint64) error {
@@ -167,8 +156,7 @@ func (r *Registrar) checkUnchanged(view *replica.View, key catalog.ServiceKey, i
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	i := indexOf(r.want.Services, key)
-	if (i >= 0) == found && (!found || sameService(r.want.Services[i], have)) {
+	if want, wanted := r.want.Services[key]; wanted == found && (!found || sameService(want, have)) {
 		return nil
 	}
 	return &catalog.Refusal{

@@ -13,7 +13,7 @@ import (
 type Desired struct {
 	Gateway      catalog.Gateway // endpoints, controls, version, feature level, public key, draining, witness
 	Prefixes     []catalog.Prefix
-	Services     []catalog.Service
+	Services     map[catalog.ServiceKey]catalog.Service
 	Writing      map[catalog.ServiceKey]bool // that callers write, so that they are not missing
 	Observations []catalog.Observation
 }
@@ -60,19 +60,21 @@ func sameGateway(a, b catalog.Gateway) bool {
 // missingServices returns one command for each service to write, so that a
 // refused one does not hold back the others.
 func (d Desired) missingServices(v *replica.View) []*catalogpb.Command {
-	var commands []*catalogpb.Command
 	have := map[catalog.ServiceKey]catalog.Service{}
 	for _, s := range v.Services(replica.ServiceFilter{Owner: d.Gateway.ID()}) {
 		have[s.ServiceKey] = s
 	}
-	for _, want := range d.Services {
-		if d.Writing[want.ServiceKey] {
-			continue
+	var missing []catalog.ServiceKey
+	for key, want := range d.Services {
+		if old, ok := have[key]; !d.Writing[key] && (!ok || !sameService(want, old)) {
+			missing = append(missing, key)
 		}
-		if old, ok := have[want.ServiceKey]; !ok || !sameService(want, old) {
-			commands = append(commands, catalog.NewPutServices([]catalog.Service{want}))
-		}
-		delete(have, want.ServiceKey)
+		delete(have, key)
+	}
+	slices.SortFunc(missing, compareServiceKeys)
+	var commands []*catalogpb.Command
+	for _, key := range missing {
+		commands = append(commands, catalog.NewPutServices([]catalog.Service{d.Services[key]}))
 	}
 	maps.DeleteFunc(have, func(key catalog.ServiceKey, _ catalog.Service) bool { return d.Writing[key] })
 	if len(have) > 0 {

@@ -31,6 +31,14 @@ func seeded(t *testing.T, more ...*catalogpb.Command) (*replica.State, catalog.G
 	return state, gateway
 }
 
+func byKey(services ...catalog.Service) map[catalog.ServiceKey]catalog.Service {
+	m := map[catalog.ServiceKey]catalog.Service{}
+	for _, s := range services {
+		m[s.ServiceKey] = s
+	}
+	return m
+}
+
 func TestOnlyWhatTheCatalogLacksIsWritten(t *testing.T) {
 	web := catalog.Service{
 		ServiceKey: catalog.ServiceKey{Datacenter: "east", Namespace: "default", Name: "web", Instance: "a"},
@@ -38,7 +46,7 @@ func TestOnlyWhatTheCatalogLacksIsWritten(t *testing.T) {
 	}
 	state, gateway := seeded(t, catalog.NewPutServices([]catalog.Service{web}))
 	dc, _ := state.View().Datacenter("east")
-	complete := Desired{Gateway: gateway, Prefixes: dc.Prefixes, Services: []catalog.Service{web}}
+	complete := Desired{Gateway: gateway, Prefixes: dc.Prefixes, Services: byKey(web)}
 	moved := gateway
 	moved.Endpoints = []string{"203.0.113.9:51820"}
 	other := web
@@ -49,7 +57,7 @@ func TestOnlyWhatTheCatalogLacksIsWritten(t *testing.T) {
 	}{
 		"nothing":                                {complete, 0},
 		"a changed endpoint":                     {Desired{Gateway: moved, Prefixes: dc.Prefixes, Services: complete.Services}, 1},
-		"a changed service":                      {Desired{Gateway: gateway, Prefixes: dc.Prefixes, Services: []catalog.Service{other}}, 1},
+		"a changed service":                      {Desired{Gateway: gateway, Prefixes: dc.Prefixes, Services: byKey(other)}, 1},
 		"a service that is no longer registered": {Desired{Gateway: gateway, Prefixes: dc.Prefixes}, 1},
 		"a gateway that is not in the catalog":   {Desired{Gateway: catalog.Gateway{Datacenter: "west", Name: "gw"}}, 0},
 		"an observation of a gateway that is not in the catalog": {Desired{

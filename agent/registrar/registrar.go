@@ -8,9 +8,11 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -29,6 +31,9 @@ const (
 	antiEntropyInterval = 30 * time.Second
 	// retryInterval is the time after which a write that found no leader is tried again.
 	retryInterval = time.Second
+	// restPart bounds the part of the time in which the registrar compares, to 5 %: each
+	// write of any gateway is a change, and a comparison costs more with more services.
+	restPart = 19
 	// ProposeTimeout bounds one write while a caller waits for its result.
 	ProposeTimeout = 10 * time.Second
 )
@@ -48,10 +53,11 @@ type Catalog interface {
 
 // Store keeps the registered services over restarts.
 type Store interface {
-	// Load returns found false, and no error, if nothing is stored.
-	Load() (services []catalog.Service, found bool, err error)
-	// Save replaces the stored services.
-	Save(services []catalog.Service) error
+	// Load returns what is stored.
+	Load() ([]catalog.Service, error)
+	// Update puts and removes services with one write. When it returns nil, all of them
+	// are on the disk; after an error, all of them or none.
+	Update(put []catalog.Service, remove []catalog.ServiceKey) error
 }
 
 // Signer signs the records of this gateway and its datacenter.
@@ -74,36 +80,53 @@ type Config struct {
 // Registrar keeps the catalog equal to what is desired for one gateway.
 type Registrar struct {
 	cfg    Config
-	static []catalog.Service // from the configuration file
+	static map[catalog.ServiceKey]catalog.Service // from the configuration file
 	wake   notify.Signal
-	saves  saves
+	shared sharedWrites
 
 	sections *sections
 	passing  chan struct{} // size 1; full while a pass runs
+	rest     rest
 
 	former      []*catalogpb.Command // without effect in the last write, or all of it; only pass uses it
 	retryFormer time.Time            // when they are written again; only pass uses it
 
 	mu         sync.Mutex // guards all following
 	want       Desired
-	registered []catalog.Service // through Register; equal to what the store has
-	writing    writing           // keys of services that callers write now
-	pending    time.Time         // since when commands are outstanding; zero: none are
+	registered map[catalog.ServiceKey]catalog.Service // through Register; equal to what the store has
+	writing    writing                                // keys of services that callers write now
+	pending    time.Time                              // since when commands are outstanding; zero: none are
 	problems   []plan.Problem
+}
+
+// rest is the time between two comparisons.
+type rest struct {
+	asked atomic.Bool // the next pass compares at once
+	until time.Time   // from then on, a change of the catalog causes a comparison; only pass uses it
 }
 
 // Open returns a registrar with the services that the store holds.
 func Open(cfg Config) (*Registrar, error) {
-	r := &Registrar{cfg: cfg, wake: notify.NewSignal(), sections: newSections(), passing: make(chan struct{}, 1)}
-	for _, s := range cfg.File.Services {
-		r.static = append(r.static, r.complete(s))
+	r := &Registrar{
+		cfg: cfg, wake: notify.NewSignal(), sections: newSections(), passing: make(chan struct{}, 1),
+		static: map[catalog.ServiceKey]catalog.Service{}, registered: map[catalog.ServiceKey]catalog.Service{},
 	}
-	services, _, err := cfg.Store.Load()
+	r.shared.saves.Do, r.shared.saves.Limit, r.shared.saves.AtOnce = r.saveTogether, maxTogether, 1
+	r.shared.writes.Do, r.shared.writes.Limit, r.shared.writes.AtOnce = r.proposeTogether, maxTogether, 2
+	for _, s := range cfg.File.Services {
+		s = r.complete(s)
+		r.static[s.ServiceKey] = s
+	}
+	services, err := cfg.Store.Load()
 	if err != nil {
 		return nil, err
 	}
-	r.registered = services
-	r.want.Services = r.services()
+	for _, s := range services {
+		r.registered[s.ServiceKey] = s
+	}
+	// A registered service replaces one of the configuration file.
+	r.want.Services = maps.Clone(r.static)
+	maps.Copy(r.want.Services, r.registered)
 	return r, nil
 }
 
@@ -115,14 +138,20 @@ func (r *Registrar) Run(ctx context.Context) error {
 
 // pass writes what is missing and returns the time until the next comparison.
 func (r *Registrar) pass(ctx context.Context) time.Duration {
+	asked := r.rest.asked.Swap(false)
+	if left := time.Until(r.rest.until); left > 0 && !asked {
+		return left
+	}
 	r.passing <- struct{}{}
 	defer func() { <-r.passing }()
+	began := time.Now()
 	r.mu.Lock()
 	want := r.want
-	want.Writing = r.writing.keys()
+	want.Services, want.Writing = maps.Clone(want.Services), r.writing.keys()
+	view := r.cfg.Catalog.View() // which has nothing of a write that begins later
 	r.mu.Unlock()
-	view := r.cfg.Catalog.View()
 	commands := r.missing(want, view)
+	r.rest.until = time.Now().Add(restPart * time.Since(began))
 	if len(commands) == 0 {
 		r.setProblems(nil)
 		return antiEntropyInterval
@@ -220,7 +249,13 @@ func (r *Registrar) Queue() (pending int, since time.Time, refused []plan.Proble
 }
 
 // SignAgain compares the signatures with the CA of the datacenter, which was replaced.
-func (r *Registrar) SignAgain() { r.wake.Notify() }
+func (r *Registrar) SignAgain() { r.compare() }
+
+// compare causes a comparison at once.
+func (r *Registrar) compare() {
+	r.rest.asked.Store(true)
+	r.wake.Notify()
+}
 
 // Set replaces what the catalog should contain about the gateway, other than its
 // services. While the record of the gateway is not known, the former one stays.
@@ -234,7 +269,7 @@ func (r *Registrar) Set(desired plan.Registration) {
 	}
 	r.mu.Unlock()
 	if changed {
-		r.wake.Notify()
+		r.compare()
 	}
 }
 
@@ -249,47 +284,53 @@ func (r *Registrar) Register(ctx context.Context, service catalog.Service) (inde
 	}
 	defer leave()
 	end := r.beginWrite(service.ServiceKey)
-	var former []catalog.Service // that the service replaces; empty: it is new
-	err = r.replace(func(services []catalog.Service) []catalog.Service {
-		i := indexOf(services, service.ServiceKey)
-		if i < 0 {
-			return append(services, service)
-		}
-		former = []catalog.Service{services[i]}
-		services[i] = service
-		return services
-	})
-	if err != nil {
-		end()
+	index, queued, err = r.register(ctx, service)
+	end()
+	if queued || err != nil {
+		r.compare() // the catalog and the store may differ
+	}
+	return index, queued, err
+}
+
+// register writes to the store and to the catalog at the same time, and waits for both.
+// What a crash leaves in one of them only was not acknowledged: the next process writes
+// to the catalog what is in the store, and removes what is not.
+func (r *Registrar) register(ctx context.Context, service catalog.Service) (index uint64, queued bool, err error) {
+	var former *catalog.Service // that the service replaces; nil: it is new
+	saved := make(chan error, 1)
+	go func() {
+		saved <- r.save(ctx, func(e *edit) {
+			if s, found := e.get(service.ServiceKey); found {
+				former = &s
+			}
+			e.put(service)
+		})
+	}()
+	result, err := r.propose(ctx, catalog.NewPutServices([]catalog.Service{service}))
+	if err := <-saved; err != nil {
 		return 0, false, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, ProposeTimeout)
-	defer cancel()
-	results, err := r.cfg.Catalog.Propose(ctx, catalog.NewPutServices([]catalog.Service{service}))
-	end()
 	if err != nil {
-		return 0, true, r.queued(err)
+		return 0, true, unlessQueued(err)
 	}
-	if refusal := results[0].Refusal; refusal != nil {
-		return 0, false, errors.Join(refusal, r.revert(service, former))
+	if result.Refusal != nil {
+		return 0, false, errors.Join(result.Refusal, r.revert(ctx, service, former))
 	}
-	return results[0].Index, false, nil
+	return result.Index, false, nil
 }
 
 // revert undoes the registration of a service that the catalog refused. All
 // other changes since then stay, also a newer registration of the same service.
-func (r *Registrar) revert(refused catalog.Service, former []catalog.Service) error {
-	return r.replace(func(services []catalog.Service) []catalog.Service {
-		i := indexOf(services, refused.ServiceKey)
-		if i < 0 || !sameService(services[i], refused) {
-			return services
+func (r *Registrar) revert(ctx context.Context, refused catalog.Service, former *catalog.Service) error {
+	return r.save(ctx, func(e *edit) {
+		switch s, found := e.get(refused.ServiceKey); {
+		case !found || !sameService(s, refused):
+		case former == nil:
+			e.remove(refused.ServiceKey)
+		default:
+			e.put(*former)
 		}
-		return slices.Replace(services, i, i+1, former...)
 	})
-}
-
-func indexOf(services []catalog.Service, key catalog.ServiceKey) int {
-	return slices.IndexFunc(services, func(s catalog.Service) bool { return s.ServiceKey == key })
 }
 
 // Deregister removes what this gateway registered under a name and returns how
@@ -302,54 +343,36 @@ func (r *Registrar) Deregister(ctx context.Context, namespace, name, instance st
 	}
 	defer leave()
 	var obsolete []catalog.ServiceKey
-	err = r.replace(func(services []catalog.Service) []catalog.Service {
-		return slices.DeleteFunc(services, func(s catalog.Service) bool {
-			match := s.Namespace == key.Namespace && s.Name == key.Name && (instance == "" || s.Instance == instance)
-			if match {
-				obsolete = append(obsolete, s.ServiceKey)
+	err = r.save(ctx, func(e *edit) {
+		for _, key := range e.instances(key.Namespace, key.Name) {
+			if instance == "" || key.Instance == instance {
+				e.remove(key)
+				obsolete = append(obsolete, key)
 			}
-			return match
-		})
+		}
 	})
 	if err != nil || len(obsolete) == 0 {
 		return 0, false, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, ProposeTimeout)
-	defer cancel()
 	end := r.beginWrite(obsolete...)
-	results, err := r.cfg.Catalog.Propose(ctx, catalog.NewDeleteServices(obsolete))
+	result, err := r.propose(ctx, catalog.NewDeleteServices(obsolete))
 	end()
 	if err != nil {
-		return len(obsolete), true, r.queued(err)
+		r.compare()
+		return len(obsolete), true, unlessQueued(err)
 	}
-	if refusal := results[0].Refusal; refusal != nil {
-		return 0, false, refusal
+	if result.Refusal != nil {
+		return 0, false, result.Refusal
 	}
 	return len(obsolete), false, nil
 }
 
-// queued returns nil if a failed write will be retried, and err otherwise.
-func (r *Registrar) queued(err error) error {
-	r.wake.Notify()
+// unlessQueued returns nil if a failed write will be retried, and err otherwise.
+func unlessQueued(err error) error {
 	if errors.Is(err, consensus.ErrNoLeader) || errors.Is(err, context.DeadlineExceeded) {
 		return nil
 	}
 	return err
-}
-
-// services merges both sources by key. A registered service replaces one of
-// the configuration file.
-func (r *Registrar) services() []catalog.Service {
-	merged := map[catalog.ServiceKey]catalog.Service{}
-	for _, s := range slices.Concat(r.static, r.registered) {
-		merged[s.ServiceKey] = s
-	}
-	var services []catalog.Service
-	for _, s := range merged {
-		services = append(services, s)
-	}
-	slices.SortFunc(services, func(a, b catalog.Service) int { return compareServiceKeys(a.ServiceKey, b.ServiceKey) })
-	return services
 }
 
 // complete sets what a registration leaves out: its owner, the default

@@ -1,77 +1,149 @@
 package registrar
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
-	"sync"
 
+	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+	"github.com/meshway/meshway/consensus/sharedcall"
 )
 
-// saves are the changes of the registered services that wait for the store. The
-// store writes all services and syncs the disk, so that changes that arrive
-// meanwhile share the next write.
-type saves struct {
-	mu      sync.Mutex // guards all following
-	waiting []*save
-	running bool
+// maxTogether bounds the writes of callers that share one write of the store, and one of
+// the catalog.
+const maxTogether = 256
+
+// sharedWrites are the writes under way, of the store and of the catalog.
+type sharedWrites struct {
+	saves  sharedcall.Group[func(*edit), struct{}]
+	writes sharedcall.Group[*catalogpb.Command, written]
 }
 
-// save is one change; done receives its outcome.
-type save struct {
-	change func([]catalog.Service) []catalog.Service
-	done   chan error
+// edit is what changes make of the registered services.
+type edit struct {
+	former  map[catalog.ServiceKey]catalog.Service  // before all of them
+	changed map[catalog.ServiceKey]*catalog.Service // nil: removed
 }
 
-// replace changes the registered services in the store, then in memory. Changes are
-// made one after the other.
-func (r *Registrar) replace(change func([]catalog.Service) []catalog.Service) error {
-	own := &save{change: change, done: make(chan error, 1)}
-	r.saves.mu.Lock()
-	r.saves.waiting = append(r.saves.waiting, own)
-	first := !r.saves.running
-	r.saves.running = true
-	r.saves.mu.Unlock()
-	for first {
-		batch := r.saves.next()
-		if len(batch) == 0 {
-			break
+func (e *edit) get(key catalog.ServiceKey) (catalog.Service, bool) {
+	if s, ok := e.changed[key]; ok {
+		if s == nil {
+			return catalog.Service{}, false
 		}
-		err := r.save(batch)
-		for _, s := range batch {
-			s.done <- err
+		return *s, true
+	}
+	s, ok := e.former[key]
+	return s, ok
+}
+
+func (e *edit) put(s catalog.Service) { e.changed[s.ServiceKey] = &s }
+
+func (e *edit) remove(key catalog.ServiceKey) { e.changed[key] = nil }
+
+// instances returns the keys of a service.
+func (e *edit) instances(namespace, name string) []catalog.ServiceKey {
+	keys := map[catalog.ServiceKey]bool{}
+	for key := range e.former {
+		if key.Namespace == namespace && key.Name == name {
+			keys[key] = true
 		}
 	}
-	return <-own.done
-}
-
-// next returns the changes that wait; when there are none, the next change begins
-// to save again.
-func (s *saves) next() []*save {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	batch := s.waiting
-	s.waiting = nil
-	s.running = len(batch) > 0
-	return batch
-}
-
-// save makes changes together. It is called by one goroutine at a time.
-func (r *Registrar) save(batch []*save) error {
-	r.mu.Lock()
-	after := slices.Clone(r.registered)
-	r.mu.Unlock()
-	for _, s := range batch {
-		after = s.change(after)
+	for key, s := range e.changed {
+		if key.Namespace == namespace && key.Name == name {
+			keys[key] = s != nil
+		}
 	}
-	if err := r.cfg.Store.Save(after); err != nil {
-		return fmt.Errorf("save registration: %w", err)
+	maps.DeleteFunc(keys, func(_ catalog.ServiceKey, found bool) bool { return !found })
+	return slices.SortedFunc(maps.Keys(keys), compareServiceKeys)
+}
+
+// save changes the registered services in the store, then in memory. Changes that arrive
+// while the store writes share its next write. They are made one after the other, whether
+// or not the caller waits.
+func (r *Registrar) save(ctx context.Context, change func(*edit)) error {
+	_, err := r.shared.saves.Call(context.WithoutCancel(ctx), change, 1)
+	return err
+}
+
+// saveTogether makes changes with one write. It is called by one goroutine at a time,
+// the only one that changes r.registered.
+func (r *Registrar) saveTogether(_ context.Context, batch []func(*edit)) ([]struct{}, error) {
+	outcomes := make([]struct{}, len(batch))
+	e := &edit{former: r.registered, changed: map[catalog.ServiceKey]*catalog.Service{}}
+	for _, change := range batch {
+		change(e)
+	}
+	var put []catalog.Service
+	var remove []catalog.ServiceKey
+	for key, s := range e.changed {
+		if s != nil {
+			put = append(put, *s)
+		} else {
+			remove = append(remove, key)
+		}
+	}
+	if len(e.changed) == 0 {
+		return outcomes, nil
+	}
+	if err := r.cfg.Store.Update(put, remove); err != nil {
+		return nil, fmt.Errorf("save registration: %w", err)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.registered = after
-	r.want.Services = r.services()
-	return nil
+	for _, s := range put {
+		r.registered[s.ServiceKey], r.want.Services[s.ServiceKey] = s, s
+	}
+	for _, key := range remove {
+		delete(r.registered, key)
+		if s, ok := r.static[key]; ok {
+			r.want.Services[key] = s
+		} else {
+			delete(r.want.Services, key)
+		}
+	}
+	return outcomes, nil
+}
+
+// written is the outcome of one command.
+type written struct {
+	result catalog.Result
+	err    error
+}
+
+// propose writes a command to the catalog, with those of other callers.
+func (r *Registrar) propose(ctx context.Context, command *catalogpb.Command) (catalog.Result, error) {
+	ctx, cancel := context.WithTimeout(ctx, ProposeTimeout)
+	defer cancel()
+	w, err := r.shared.writes.Call(ctx, command, 1)
+	if err != nil {
+		return catalog.Result{}, err
+	}
+	return w.result, w.err
+}
+
+// proposeTogether writes the commands of several callers. A command that is rejected
+// rejects all, without effect: then each is written alone.
+func (r *Registrar) proposeTogether(ctx context.Context, commands []*catalogpb.Command) ([]written, error) {
+	results, err := r.cfg.Catalog.Propose(ctx, commands...)
+	outcomes := make([]written, len(commands))
+	for i, command := range commands {
+		switch {
+		case err == nil:
+			outcomes[i].result = results[i]
+		case len(commands) > 1 && errors.Is(err, consensus.ErrRejected):
+			alone, err := r.cfg.Catalog.Propose(ctx, command)
+			if outcomes[i].err = err; err == nil {
+				outcomes[i].result = alone[0]
+			}
+		default:
+			outcomes[i].err = err
+		}
+	}
+	return outcomes, nil
 }
 
 // writing counts the writes under way of each service.
@@ -124,7 +196,7 @@ func (r *Registrar) endWrite(keys []catalog.ServiceKey) {
 		}
 		delete(r.writing, key)
 		if w.overlapped {
-			r.wake.Notify()
+			r.compare()
 		}
 	}
 }

@@ -12,7 +12,10 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/meshway/meshway/agent/registrar"
+	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+	"github.com/meshway/meshway/consensus/catalog/replica"
 )
 
 func TestConcurrentRegistrationsShareWritesOfTheStore(t *testing.T) {
@@ -50,6 +53,7 @@ func TestRegistrationsOfOthersWriteNothingTwice(t *testing.T) {
 func TestFailedWriteOfTheStoreIsReturnedToAllItsCallers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
+		w.run(t)
 		w.store.err, w.store.delay = errors.New("disk full"), time.Millisecond
 		var callers sync.WaitGroup
 		for i := range 8 {
@@ -59,7 +63,8 @@ func TestFailedWriteOfTheStoreIsReturnedToAllItsCallers(t *testing.T) {
 			})
 		}
 		callers.Wait()
-		assert.Empty(t, w.catalog.services())
+		synctest.Wait()
+		assert.Empty(t, w.catalog.services(), "what was written to the catalog at the same time is removed")
 		w.store.err = nil
 		_, _, err := w.Register(t.Context(), service("web", "10.1.0.10"))
 		require.NoError(t, err)
@@ -79,17 +84,103 @@ func registerAll(t *testing.T, w *world, n int) {
 	synctest.Wait()
 }
 
-// What the catalog has and the store does not would be undone after a restart, though
-// others have read it.
-func TestTheCatalogGetsAServiceAfterTheStore(t *testing.T) {
+func TestARegistrationIsAcknowledgedWhenBothTheStoreAndTheCatalogHaveIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, slow := range []string{"store", "catalog"} {
+			w := newWorld(t)
+			if slow == "store" {
+				w.store.delay = 5 * time.Second
+			} else {
+				w.catalog.before = func(*catalogpb.Command) { time.Sleep(5 * time.Second) }
+			}
+			var returned atomic.Bool
+			go func() {
+				_, queued, err := w.Register(t.Context(), service("web", "10.1.0.10"))
+				assert.NoError(t, err)
+				assert.False(t, queued)
+				returned.Store(true)
+			}()
+			time.Sleep(4 * time.Second)
+			assert.False(t, returned.Load(), slow)
+			assert.Equal(t, slow == "store", len(w.catalog.services()) > 0, "they are written at the same time")
+			time.Sleep(2 * time.Second)
+			assert.True(t, returned.Load(), slow)
+			assert.Equal(t, []string{"web"}, w.catalog.services())
+			assert.Equal(t, []string{"web"}, names(w.store.services))
+		}
+	})
+}
+
+func TestConcurrentRegistrationsShareWritesOfTheCatalog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
+		w.catalog.before = func(*catalogpb.Command) { time.Sleep(10 * time.Millisecond) }
+		before := w.catalog.calls
+		registerAll(t, w, 64)
+		assert.Len(t, w.catalog.services(), 64)
+		assert.LessOrEqual(t, w.catalog.calls-before, 3, "two that begin at once, and all others")
+	})
+}
+
+func TestARejectedRegistrationDoesNotRejectThoseThatShareItsWrite(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.catalog.reject = "web7"
+		w.catalog.before = func(*catalogpb.Command) { time.Sleep(10 * time.Millisecond) }
+		var callers sync.WaitGroup
+		for i := range 16 {
+			callers.Go(func() {
+				name := fmt.Sprintf("web%d", i)
+				_, _, err := w.Register(t.Context(), service(name, "10.1.0.10"))
+				if name == w.catalog.reject {
+					assert.ErrorIs(t, err, consensus.ErrRejected)
+				} else {
+					assert.NoError(t, err)
+				}
+			})
+		}
+		callers.Wait()
+		assert.Len(t, w.catalog.services(), 15)
+	})
+}
+
+// slowSigner makes a comparison take a time.
+type slowSigner struct {
+	registrar.Signer
+	delay    time.Duration
+	compared *atomic.Int64
+}
+
+func (s slowSigner) Unsigned(v *replica.View) (gateway, datacenter bool) {
+	s.compared.Add(1)
+	time.Sleep(s.delay)
+	return s.Signer.Unsigned(v)
+}
+
+func TestChangesOfTheCatalogTakeAPartOfTheTimeOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		var compared atomic.Int64
+		w.config.Signer = slowSigner{w.config.Signer, 10 * time.Millisecond, &compared}
+		w.open(t)
 		w.run(t)
-		w.store.delay = time.Minute
-		go func() { _, _, _ = w.Register(t.Context(), service("web", "10.1.0.10")) }()
-		time.Sleep(50 * time.Second)
-		assert.Empty(t, w.catalog.services())
-		time.Sleep(20 * time.Second)
-		assert.Equal(t, []string{"web"}, w.catalog.services())
+		time.Sleep(time.Second)
+		compared.Store(0)
+		for range 1000 {
+			w.catalog.changed.Notify()
+			time.Sleep(time.Millisecond)
+		}
+		assert.InDelta(t, 5, compared.Load(), 1, "5 % of the time")
+
+		w.catalog.set(func() { w.catalog.err = consensus.ErrNoLeader })
+		time.Sleep(time.Second)
+		w.catalog.changed.Notify()
+		time.Sleep(50 * time.Millisecond) // it has compared, and rests
+		before := compared.Load()
+		_, queued, err := w.Register(t.Context(), service("web", "10.1.0.10"))
+		require.NoError(t, err)
+		require.True(t, queued)
+		synctest.Wait()
+		assert.Equal(t, before+1, compared.Load(), "what differs is compared at once")
 	})
 }

@@ -2,10 +2,13 @@ package registrar_test
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -42,6 +45,9 @@ type fakeCatalog struct {
 	before func(*catalogpb.Command)   // called before a command is applied; may be nil
 	puts   map[string]int             // commands with a service, by its name
 	refuse map[string]catalog.Refusal // by name of service
+	reject string                     // name of a service, whose command rejects its call
+	calls  int                        // of Propose
+	crash  *crash                     // of the process that proposes
 }
 
 func (c *fakeCatalog) View() *replica.View {
@@ -62,8 +68,14 @@ func (c *fakeCatalog) Propose(ctx context.Context, commands ...*catalogpb.Comman
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err := ctx.Err(); err != nil {
+	if err := errors.Join(ctx.Err(), c.crash.point()); err != nil {
 		return nil, err
+	}
+	c.calls++
+	for _, command := range commands {
+		if s := command.GetPutServices().GetServices(); c.reject != "" && len(s) > 0 && s[0].GetName() == c.reject {
+			return nil, consensus.ErrRejected
+		}
 	}
 	if c.err != nil {
 		return nil, c.err
@@ -85,7 +97,7 @@ func (c *fakeCatalog) Propose(ctx context.Context, commands ...*catalogpb.Comman
 		}
 		results = append(results, result)
 	}
-	return results, nil
+	return results, c.crash.point()
 }
 
 func (c *fakeCatalog) apply(command *catalogpb.Command) (catalog.Result, error) {
@@ -132,25 +144,44 @@ type memoryStore struct {
 	mu       sync.Mutex // guards all following
 	services []catalog.Service
 	err      error
-	delay    time.Duration // of each Save
-	saved    int           // number of calls of Save
+	delay    time.Duration // of each Update
+	saved    int           // number of calls of Update
+	crash    *crash        // of the process that updates
 }
 
-func (s *memoryStore) Load() ([]catalog.Service, bool, error) {
+func (s *memoryStore) Load() ([]catalog.Service, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.services, s.services != nil, s.err
+	return slices.Clone(s.services), s.err
 }
 
-func (s *memoryStore) Save(services []catalog.Service) error {
+func (s *memoryStore) Update(put []catalog.Service, remove []catalog.ServiceKey) error {
 	time.Sleep(s.delay)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.saved++
-	if s.err == nil {
-		s.services = services
+	if err := errors.Join(s.err, s.crash.point()); err != nil {
+		return err
 	}
-	return s.err
+	s.services = slices.DeleteFunc(s.services, func(have catalog.Service) bool {
+		same := func(other catalog.Service) bool { return other.ServiceKey == have.ServiceKey }
+		return slices.ContainsFunc(put, same) || slices.Contains(remove, have.ServiceKey)
+	})
+	s.services = append(s.services, put...)
+	return s.crash.point()
+}
+
+// crash ends a process after a number of points: from then on, it has no effect. A nil
+// crash never comes.
+type crash struct{ left atomic.Int64 }
+
+var errCrashed = errors.New("crashed")
+
+func (c *crash) point() error {
+	if c != nil && c.left.Add(-1) < 0 {
+		return errCrashed
+	}
+	return nil
 }
 
 // world is a registrar of gateway east/gw with its catalog.
@@ -159,6 +190,7 @@ type world struct {
 	catalog *fakeCatalog
 	store   *memoryStore
 	gateway catalog.Gateway
+	config  registrar.Config
 }
 
 func newWorld(t *testing.T, configured ...catalog.Service) *world {
@@ -188,16 +220,24 @@ func newWorld(t *testing.T, configured ...catalog.Service) *world {
 	_, err = c.Propose(t.Context(), records...)
 	require.NoError(t, err)
 	w := &world{catalog: c, store: &memoryStore{}, gateway: gateway}
-	w.Registrar, err = registrar.Open(registrar.Config{
+	w.config = registrar.Config{
 		File:    config.Config{Datacenter: "east", Gateway: "gw", Services: configured},
 		Catalog: c,
 		Signer:  signer,
 		Store:   w.store,
 		Log:     slog.New(slog.DiscardHandler),
-	})
-	require.NoError(t, err)
-	w.Set(plan.Registration{Known: true, Gateway: gateway, Prefixes: prefixes()})
+	}
+	w.open(t)
 	return w
+}
+
+// open opens the registrar as a process does that starts.
+func (w *world) open(t *testing.T) {
+	t.Helper()
+	var err error
+	w.Registrar, err = registrar.Open(w.config)
+	require.NoError(t, err)
+	w.Set(plan.Registration{Known: true, Gateway: w.gateway, Prefixes: prefixes()})
 }
 
 // newSigner returns the authenticator of gateway east/gw.

@@ -100,7 +100,7 @@ func TestImportDirections(t *testing.T) {
 			}, // adapters come through its ports, from cmd/meshd
 			"agent/registrar": {
 				"agent/config", "agent/notify", "agent/plan",
-				"consensus", "consensus/catalog", "consensus/catalog/catalogpb", "consensus/catalog/replica",
+				"consensus", "consensus/catalog", "consensus/catalog/catalogpb", "consensus/catalog/replica", "consensus/sharedcall",
 			},
 			"agent/member": {
 				"agent/config", "agent/control", "agent/control/controlpb", "agent/identity", "agent/notify", "agent/rpc",

@@ -28,6 +28,7 @@ import (
 	"github.com/meshway/meshway/agent/membership"
 	"github.com/meshway/meshway/agent/pathmtu"
 	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/registrar"
 	"github.com/meshway/meshway/agent/requirement"
 	"github.com/meshway/meshway/agent/state"
 	"github.com/meshway/meshway/agent/status"
@@ -159,7 +160,8 @@ func (d daemon) runGateway(ctx context.Context, env environment) error {
 	}
 	lacks := requirement.NewWatch("gateway "+string(d.cfg.GatewayID()), data.Requirements, d.log)
 	env.problems = withProblems(programs.problems(metrics.problems(env.problems)), lacks.Problems)
-	a, err := d.newAgent(data, routing, env)
+	registrations := openRegistrations(d.cfg.DataDir)
+	a, err := d.newAgent(data, routing, registrations, env)
 	if err != nil {
 		return err
 	}
@@ -180,7 +182,22 @@ func (d daemon) runGateway(ctx context.Context, env environment) error {
 	if env.alongside != nil {
 		group.Go(func() error { return env.alongside(ctx, a) })
 	}
-	return group.Wait()
+	err = group.Wait()
+	if err := registrations.Close(); err != nil {
+		d.log.Warn("failed to keep registrations in the file of earlier versions, which refuse to start; they are safe for this one", "err", err)
+	}
+	return err
+}
+
+// openRegistrations returns the store of what programs have registered here.
+func openRegistrations(dataDir string) *state.Journal[catalog.ServiceKey, catalog.Service] {
+	return &state.Journal[catalog.ServiceKey, catalog.Service]{
+		Path:   filepath.Join(dataDir, "services.journal"),
+		Former: filepath.Join(dataDir, "services.json"),
+		What:   "registrations",
+		Remedy: "restore services.journal and services.json, or move both away and register the services again",
+		Key:    func(s catalog.Service) catalog.ServiceKey { return s.ServiceKey },
+	}
 }
 
 // withProblems returns a function that returns the problems of both; others may be nil.
@@ -191,7 +208,7 @@ func withProblems(others, own func() []plan.Problem) func() []plan.Problem {
 	return func() []plan.Problem { return slices.Concat(others(), own()) }
 }
 
-func (d daemon) newAgent(data dataplane.Kernel, routing *kernel.Kernel, env environment) (*membership.Agent, error) {
+func (d daemon) newAgent(data dataplane.Kernel, routing *kernel.Kernel, registrations registrar.Store, env environment) (*membership.Agent, error) {
 	cfg, log := d.cfg, d.log
 	key, err := d.store.WireGuardKey()
 	if err != nil {
@@ -224,11 +241,7 @@ func (d daemon) newAgent(data dataplane.Kernel, routing *kernel.Kernel, env envi
 		},
 		Site:     env.site,
 		Siblings: env.siblings,
-		Services: state.File[[]catalog.Service]{
-			Path:   filepath.Join(cfg.DataDir, "services.json"),
-			What:   "registrations",
-			Remedy: "restore the file, or move it away and register the services again",
-		},
+		Services: registrations,
 		DrainStore: state.File[dataplane.StoredDrain]{
 			Path:   filepath.Join(cfg.DataDir, "drain.json"),
 			What:   "drain",

@@ -110,7 +110,10 @@ func (g *gateway) start() {
 			})
 		},
 		NewPathMTU: func() dataplane.PathMTU { return pathmtu.New(overlay{g.sim, g}, log) },
-		Services:   state.File[[]catalog.Service]{Path: filepath.Join(g.cfg.DataDir, "services.json"), What: "registrations"},
+		Services: &state.Journal[catalog.ServiceKey, catalog.Service]{
+			Path: filepath.Join(g.cfg.DataDir, "services.journal"), Former: filepath.Join(g.cfg.DataDir, "services.json"),
+			What: "registrations", Key: func(s catalog.Service) catalog.ServiceKey { return s.ServiceKey },
+		},
 		DrainStore: state.File[dataplane.StoredDrain]{Path: filepath.Join(g.cfg.DataDir, "drain.json"), What: "drain"},
 	})
 	ctx, cancel := context.WithCancel(context.Background())

@@ -71,8 +71,8 @@ func (l *local) Propose(_ context.Context, cmds ...*catalogpb.Command) ([]catalo
 
 type noStore struct{}
 
-func (noStore) Load() ([]catalog.Service, bool, error) { return nil, false, nil }
-func (noStore) Save([]catalog.Service) error           { return nil }
+func (noStore) Load() ([]catalog.Service, error)                     { return nil, nil }
+func (noStore) Update([]catalog.Service, []catalog.ServiceKey) error { return nil }
 
 // handler serves the catalog as meshd does.
 func (l *local) handler() http.Handler {

@@ -69,7 +69,10 @@ func (c *Copy) Desired() registrar.Desired {
 	view, self := c.state.View(), c.size.Self()
 	gateway, _ := view.Gateway(self)
 	dc, _ := view.Datacenter(self.Datacenter())
-	d := registrar.Desired{Gateway: gateway, Prefixes: dc.Prefixes, Services: view.Services(replica.ServiceFilter{Owner: self})}
+	d := registrar.Desired{Gateway: gateway, Prefixes: dc.Prefixes, Services: map[catalog.ServiceKey]catalog.Service{}}
+	for _, s := range view.Services(replica.ServiceFilter{Owner: self}) {
+		d.Services[s.ServiceKey] = s
+	}
 	for _, o := range view.Observations() {
 		if o.Observer == self {
 			d.Observations = append(d.Observations, o)
