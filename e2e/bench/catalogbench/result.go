@@ -24,6 +24,7 @@ var keys = []string{
 	"wan_registrations_per_s", "wan_etcd_batched_per_s",
 	"restart_ms", "restart_consistent_ms", "memory_mb", "etcd_memory_mb", "visible_ms_median",
 	"fsyncs_per_write", "etcd_fsyncs_per_write", "bytes_per_write", "etcd_bytes_per_write",
+	"socket_bare_writes_per_s", "socket_bare_write_ms_median",
 	"socket_writes_per_s", "socket_write_ms_median", "socket_follower_writes_per_s", "socket_follower_write_ms_median",
 }
 

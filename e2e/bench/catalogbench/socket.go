@@ -22,7 +22,7 @@ const socketPath = "/run/meshway/meshd.sock"
 
 // measureSocket measures registrations by programs on the host of a gateway: through
 // the socket of a real agent, in a federation of three datacenters in network
-// namespaces.
+// namespaces. In turns with them it measures writes to a catalog without agents.
 func (b *Bench) measureSocket(ctx context.Context, dir string) (err error) {
 	bin, err := filepath.Abs(b.cfg.Bin)
 	if err != nil {
@@ -40,6 +40,11 @@ func (b *Bench) measureSocket(ctx context.Context, dir string) (err error) {
 	if err := federate(ctx, topology, harness.BinariesIn(bin)); err != nil {
 		return err
 	}
+	bare, err := newFederation(ctx, filepath.Join(dir, "bare"), federationOptions{})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, bare.close()) }()
 	programs := make([]program, members)
 	for i, dc := range topology.Datacenters {
 		programs[i] = newProgram(i, dc)
@@ -51,8 +56,10 @@ func (b *Bench) measureSocket(ctx context.Context, dir string) (err error) {
 	}
 	for range b.cfg.Rounds {
 		for _, r := range []row{
+			{ms: "socket_bare_write_ms_median", run: outside(1, b.cfg.Span, bare.client.write)},
 			{ms: "socket_write_ms_median", run: outside(1, b.cfg.Span, programs[leading].register)},
 			{ms: "socket_follower_write_ms_median", run: outside(1, b.cfg.Span, programs[following].register)},
+			{perSecond: "socket_bare_writes_per_s", run: outside(manyClients, b.cfg.Span, bare.client.write)},
 			{perSecond: "socket_writes_per_s", run: outside(manyClients, b.cfg.Span, programs[leading].register)},
 			{perSecond: "socket_follower_writes_per_s", run: outside(manyClients, b.cfg.Span, programs[following].register)},
 		} {
