@@ -31,9 +31,9 @@ const (
 	antiEntropyInterval = 30 * time.Second
 	// retryInterval is the time after which a write that found no leader is tried again.
 	retryInterval = time.Second
-	// restPart bounds the part of the time in which the registrar compares, to 5 %: each
+	// restPart bounds the part of the time in which the registrar compares, to 2 %: each
 	// write of any gateway is a change, and a comparison costs more with more services.
-	restPart = 19
+	restPart = 49
 	// ProposeTimeout bounds one write while a caller waits for its result.
 	ProposeTimeout = 10 * time.Second
 )
@@ -112,7 +112,7 @@ func Open(cfg Config) (*Registrar, error) {
 		static: map[catalog.ServiceKey]catalog.Service{}, registered: map[catalog.ServiceKey]catalog.Service{},
 	}
 	r.shared.saves.Do, r.shared.saves.Limit, r.shared.saves.AtOnce = r.saveTogether, maxTogether, 1
-	r.shared.writes.Do, r.shared.writes.Limit, r.shared.writes.AtOnce = r.proposeTogether, maxTogether, 2
+	r.shared.writes.Do, r.shared.writes.Limit, r.shared.writes.AtOnce = r.proposeTogether, maxTogether, 1
 	for _, s := range cfg.File.Services {
 		s = r.complete(s)
 		r.static[s.ServiceKey] = s

@@ -2,6 +2,7 @@ package registrar_test
 
 import (
 	"net/netip"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -115,46 +116,61 @@ func TestRefusedRegistrationChangesNothing(t *testing.T) {
 }
 
 func TestRefusalKeepsRegistrationsThatWereMadeMeanwhile(t *testing.T) {
-	w := newWorld(t)
-	_, _, err := w.Register(t.Context(), service("old", "10.1.0.9"))
-	require.NoError(t, err)
-	w.catalog.refuse["web"] = catalog.Refusal{Code: "conflict"}
-	w.catalog.before = func(c *catalogpb.Command) {
-		if s := c.GetPutServices().GetServices(); len(s) == 0 || s[0].GetName() != "web" {
-			return
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		_, _, err := w.Register(t.Context(), service("old", "10.1.0.9"))
+		require.NoError(t, err)
+		w.catalog.refuse["web"] = catalog.Refusal{Code: "conflict"}
+		var meanwhile sync.WaitGroup
+		w.catalog.before = func(c *catalogpb.Command) {
+			if s := c.GetPutServices().GetServices(); len(s) == 0 || s[0].GetName() != "web" {
+				return
+			}
+			meanwhile.Go(func() {
+				_, _, err := w.Register(t.Context(), service("api", "10.1.0.11"))
+				assert.NoError(t, err)
+			})
+			meanwhile.Go(func() {
+				_, _, err := w.Deregister(t.Context(), "default", "old", "")
+				assert.NoError(t, err)
+			})
+			time.Sleep(time.Second) // until both are stored
 		}
-		_, _, err := w.Register(t.Context(), service("api", "10.1.0.11"))
-		assert.NoError(t, err)
-		_, _, err = w.Deregister(t.Context(), "default", "old", "")
-		assert.NoError(t, err)
-	}
-	_, _, err = w.Register(t.Context(), service("web", "10.1.0.10"))
-	var refusal *catalog.Refusal
-	require.ErrorAs(t, err, &refusal)
-	assert.Equal(t, []string{"api"}, names(w.store.services))
-	pending, _, _ := w.Queue()
-	assert.Zero(t, pending, "the catalog has what is registered")
+		_, _, err = w.Register(t.Context(), service("web", "10.1.0.10"))
+		var refusal *catalog.Refusal
+		require.ErrorAs(t, err, &refusal)
+		meanwhile.Wait()
+		assert.Equal(t, []string{"api"}, names(w.store.services))
+		pending, _, _ := w.Queue()
+		assert.Zero(t, pending, "the catalog has what is registered")
+	})
 }
 
 func TestRefusalKeepsANewerRegistrationOfTheSameService(t *testing.T) {
-	w := newWorld(t)
-	w.catalog.refuse["web"] = catalog.Refusal{Code: "conflict"}
-	first := true
-	w.catalog.before = func(*catalogpb.Command) {
-		if !first {
-			return
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.catalog.refuse["web"] = catalog.Refusal{Code: "conflict"}
+		var meanwhile sync.WaitGroup
+		first := true
+		w.catalog.before = func(*catalogpb.Command) {
+			if !first {
+				w.catalog.set(func() { w.catalog.err = consensus.ErrNoLeader })
+				return
+			}
+			first = false
+			meanwhile.Go(func() {
+				_, queued, err := w.Register(t.Context(), service("web", "10.1.0.20"))
+				assert.NoError(t, err)
+				assert.True(t, queued)
+			})
+			time.Sleep(time.Second) // until it is stored
 		}
-		first = false
-		w.catalog.set(func() { w.catalog.err = consensus.ErrNoLeader })
-		_, queued, err := w.Register(t.Context(), service("web", "10.1.0.20"))
-		assert.NoError(t, err)
-		assert.True(t, queued)
-		w.catalog.set(func() { w.catalog.err = nil })
-	}
-	_, _, err := w.Register(t.Context(), service("web", "10.1.0.10"))
-	require.Error(t, err)
-	require.Len(t, w.store.services, 1)
-	assert.Equal(t, netip.MustParseAddr("10.1.0.20"), w.store.services[0].Address)
+		_, _, err := w.Register(t.Context(), service("web", "10.1.0.10"))
+		require.Error(t, err)
+		meanwhile.Wait()
+		require.Len(t, w.store.services, 1)
+		assert.Equal(t, netip.MustParseAddr("10.1.0.20"), w.store.services[0].Address)
+	})
 }
 
 func TestRefusedRegistrationOfTheQueueIsAProblemThatEnds(t *testing.T) {

@@ -17,7 +17,8 @@ import (
 // the catalog.
 const maxTogether = 256
 
-// sharedWrites are the writes under way, of the store and of the catalog.
+// sharedWrites are the writes under way, of the store and of the catalog: one of each at
+// a time, so that as many callers as possible share the next one.
 type sharedWrites struct {
 	saves  sharedcall.Group[func(*edit), struct{}]
 	writes sharedcall.Group[*catalogpb.Command, written]

@@ -118,7 +118,7 @@ func TestConcurrentRegistrationsShareWritesOfTheCatalog(t *testing.T) {
 		before := w.catalog.calls
 		registerAll(t, w, 64)
 		assert.Len(t, w.catalog.services(), 64)
-		assert.LessOrEqual(t, w.catalog.calls-before, 3, "two that begin at once, and all others")
+		assert.LessOrEqual(t, w.catalog.calls-before, 2, "the first one, and all others")
 	})
 }
 
@@ -170,7 +170,7 @@ func TestChangesOfTheCatalogTakeAPartOfTheTimeOnly(t *testing.T) {
 			w.catalog.changed.Notify()
 			time.Sleep(time.Millisecond)
 		}
-		assert.InDelta(t, 5, compared.Load(), 1, "5 % of the time")
+		assert.InDelta(t, 2, compared.Load(), 1, "2 % of the time")
 
 		w.catalog.set(func() { w.catalog.err = consensus.ErrNoLeader })
 		time.Sleep(time.Second)
