@@ -33,6 +33,8 @@ func (n *Node) start(incoming <-chan transport.Stream) (*instance, error) {
 		RPCTimeout:  timers.RPCTimeout,
 		Contacts:    n.contacts,
 		Verify:      n.verifySnapshot,
+		Written:     n.store.Written,
+		Flush:       n.store.Flush,
 		Refused:     n.refused,
 		Log:         hclogger.New(n.log),
 	})

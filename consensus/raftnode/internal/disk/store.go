@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -34,6 +35,7 @@ type Store struct {
 	bolt      *raftboltdb.BoltStore // the term and the vote, and the log of kind Bolt
 	wal       *logstore.Store       // nil with kind Bolt
 	converted bool                  // the log was copied when it was opened
+	log       *concurrentLog        // that of raft, on bolt or wal
 	snaps     snapshotStore
 	disk      Disk // nil: that of the host
 }
@@ -64,11 +66,16 @@ func Open(dir string, kind Kind, disk Disk, log hclog.Logger) (*Store, error) {
 	if err := s.openLog(kind); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
+	written, _ := s.watched()
+	s.log = newConcurrentLog(written)
 	return s, nil
 }
 
 // Close closes the directory.
 func (s *Store) Close() error {
+	if s.log != nil {
+		s.log.flush()
+	}
 	err := s.bolt.Close()
 	if s.wal != nil {
 		err = errors.Join(s.wal.Close(), err)
@@ -145,13 +152,7 @@ func (s *Store) appliedMark() (uint64, error) {
 
 // SetAppliedMark writes the applied mark.
 func (s *Store) SetAppliedMark(index uint64) error {
-	if s.disk != nil {
-		s.disk.Wait()
-		if err := s.disk.Sync(); err != nil {
-			return err
-		}
-	}
-	return s.bolt.SetUint64([]byte(appliedMarkKey), index)
+	return s.writeBolt(func() error { return s.bolt.SetUint64([]byte(appliedMarkKey), index) })
 }
 
 // Bootstrap writes the first configuration of raft. The store must be empty.
@@ -171,19 +172,28 @@ func (s *Store) Recover(cfg *raft.Config, machine raft.FSM, trans raft.Transport
 // StartRaft starts raft on the store. It calls fail when the disk fails later.
 func (s *Store) StartRaft(cfg *raft.Config, machine raft.FSM, trans raft.Transport, fail func(error)) (*raft.Raft, error) {
 	failed := make(chan error, 1)
-	disk := newRaftStore(s, func(err error) {
+	stop := func(err error) {
 		select {
 		case failed <- err:
 		default:
 		}
 		fail(err)
-	})
+	}
+	var started atomic.Pointer[raft.Raft]
+	leads := func() bool {
+		r := started.Load()
+		return r != nil && r.State() == raft.Leader
+	}
+	if err := s.log.begin(leads, func(err error) { stop(storeError("write", s.logPath(), err)) }); err != nil {
+		return nil, err
+	}
+	_, stable := s.watched()
+	disk := &raftStore{LogStore: s.log, StableStore: stable, path: s.logPath(), fail: stop}
 	// The cache is in front of disk, because it returns the errors of a log as text.
 	cache, err := raft.NewLogCache(logCacheSize, disk)
 	if err != nil {
 		return nil, err
 	}
-	var started *raft.Raft
 	var wg sync.WaitGroup
 	wg.Go(func() { // a goroutine of its own, which raftStore ends if the disk fails
 		defer func() {
@@ -191,14 +201,24 @@ func (s *Store) StartRaft(cfg *raft.Config, machine raft.FSM, trans raft.Transpo
 				err = corrupt(s.dir, fmt.Errorf("%v", r))
 			}
 		}()
-		started, err = raft.NewRaft(cfg, machine, cache, disk, s.snaps, trans)
+		var r *raft.Raft
+		r, err = raft.NewRaft(cfg, writtenMachine{machine, s.log}, cache, disk, s.snaps, trans)
+		started.Store(r)
 	})
 	wg.Wait()
-	if started == nil && err == nil {
+	if started.Load() == nil && err == nil {
 		err = <-failed
 	}
-	return started, err
+	return started.Load(), err
 }
+
+// Written returns the highest index, at most commit, up to which all entries are on the
+// disk. A follower must not learn of a higher commit index from this member: see
+// concurrentLog.
+func (s *Store) Written(commit uint64) uint64 { return s.log.written(commit) }
+
+// Flush waits until all entries are on the disk.
+func (s *Store) Flush() error { return s.log.flush() }
 
 // HasState reports whether raft has anything in the store.
 func (s *Store) HasState() (bool, error) {

@@ -92,6 +92,13 @@ func (in *inbound) pass(from catalog.GatewayID, rpc raft.RPC) bool {
 		rpc.Respond(nil, refusal)
 		return !isSnapshot // its content would be read as messages
 	}
+	if _, isAppend := rpc.Command.(*raft.AppendEntriesRequest); isAppend {
+		// The entries that the other leader has from this member were stored before.
+		if err := in.cfg.Flush(); err != nil {
+			rpc.Respond(nil, err)
+			return true
+		}
+	}
 	if isSnapshot {
 		rpc.Reader = currentReader{rpc.Reader, func() bool { return !in.outdated(snapshot) }}
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
-// Transport is raft's network transport with four changes.
+// Transport is raft's network transport with five changes.
 //
 // It has no heartbeat fast path: raft handles heartbeats that take it beside its
 // main loop, and a leader that steps down that way can append entries of its old
@@ -25,6 +25,9 @@ import (
 // MaxAppendEntries entries, each of which is a batch.
 //
 // It records the answers of peers, from which the leader judges their health.
+//
+// It limits what followers learn of the commit index, and what raft can confirm to another
+// leader, to the entries that are on the disk of this member.
 //
 // It checks the sender of a message, and what raft would do with it: see Knowledge. Raft
 // trusts every message that arrives.
@@ -56,6 +59,11 @@ type Config struct {
 	Contacts    *Contacts     // outlives the transport
 	// Verify returns why a snapshot of another member must not replace anything.
 	Verify func(snapshot []byte) error
+	// Written returns the highest index, at most commit, up to which all entries are on
+	// the disk of this member: no other one learns that a later entry is committed.
+	Written func(commit uint64) uint64
+	// Flush waits until all entries are on the disk.
+	Flush func() error
 	// Refused is called for each message and answer that is not passed to raft.
 	Refused func(from catalog.GatewayID, why *Refusal)
 	Log     hclog.Logger
@@ -98,6 +106,7 @@ func (t *Transport) AppendEntries(id raft.ServerID, target raft.ServerAddress,
 	args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse,
 ) error {
 	contact := t.contacts.sending()
+	args.LeaderCommitIndex = t.inbound.cfg.Written(args.LeaderCommitIndex)
 	err := t.NetworkTransport.AppendEntries(id, target, args, resp)
 	if err == nil {
 		err = t.checkAnswer(id, "AppendEntries", args.Term, resp.Term)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"net"
 	"strings"
 	"sync/atomic"
@@ -27,12 +28,15 @@ type pair struct {
 	refused        []*Refusal // by either
 	knowledge      Knowledge  // of both
 	verify         error
-	streams        chan Stream // to the server
+	written        uint64       // by the client
+	flush          func() error // of the server
+	streams        chan Stream  // to the server
 }
 
 func newPair(t *testing.T) *pair {
 	t.Helper()
 	p := &pair{knowledge: Knowledge{Term: 7, Configuration: configuration("a/1", "b/1"), InCatalog: func(catalog.GatewayID) bool { return false }}}
+	p.written, p.flush = math.MaxUint64, func() error { return nil }
 	streams := make(chan Stream, 1)
 	p.streams = streams
 	config := Config{
@@ -44,6 +48,8 @@ func newPair(t *testing.T) *pair {
 			return near, nil
 		}},
 		Verify:  func([]byte) error { return p.verify },
+		Written: func(commit uint64) uint64 { return min(commit, p.written) },
+		Flush:   func() error { return p.flush() },
 		Refused: func(_ catalog.GatewayID, why *Refusal) { p.refused = append(p.refused, why) },
 	}
 	config.ID = "a/1"
@@ -110,6 +116,48 @@ func TestHeartbeatsTakeNoFastPath(t *testing.T) {
 		require.True(t, ok, "the heartbeat did not reach the main loop")
 		assert.IsType(t, heartbeat, rpc.Command)
 		assert.Empty(t, p.refused)
+	})
+}
+
+// The leader counts an entry as stored that it is still writing.
+func TestNoFollowerLearnsOfACommitThatTheLeaderHasNotWritten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPair(t)
+		p.written = 4
+		served := p.answer(&raft.AppendEntriesResponse{Term: 7, Success: true}, nil)
+		message := &raft.AppendEntriesRequest{RPCHeader: headerOf("a/1"), Term: 7, LeaderCommitIndex: 5}
+		require.NoError(t, p.client.AppendEntries("b/1", "b/1", message, new(raft.AppendEntriesResponse)))
+		rpc, ok := (<-served).Command.(*raft.AppendEntriesRequest)
+		require.True(t, ok)
+		assert.Equal(t, uint64(4), rpc.LeaderCommitIndex)
+		contacts, _ := p.client.contacts.All()
+		assert.Equal(t, uint64(4), contacts["b/1"].Committed)
+	})
+}
+
+// Raft confirms entries that it has without storing them again.
+func TestEntriesAreWrittenBeforeAnotherLeaderCanCountThem(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPair(t)
+		written := make(chan struct{})
+		p.flush = func() error {
+			<-written
+			return nil
+		}
+		served := p.answer(&raft.AppendEntriesResponse{Term: 7, Success: true}, nil)
+		message := &raft.AppendEntriesRequest{RPCHeader: headerOf("a/1"), Term: 7}
+		answered := make(chan error, 1)
+		send := func() { answered <- p.client.AppendEntries("b/1", "b/1", message, new(raft.AppendEntriesResponse)) }
+		go send()
+		synctest.Wait()
+		assert.Empty(t, served, "raft has the message before the entries are written")
+		close(written)
+		require.NoError(t, <-answered)
+		assert.NotEmpty(t, served)
+
+		p.flush = func() error { return errors.New("disk is broken") }
+		go send()
+		require.ErrorContains(t, <-answered, "disk is broken")
 	})
 }
 
