@@ -28,13 +28,11 @@ type instance struct {
 func (n *Node) start(incoming <-chan transport.Stream) (*instance, error) {
 	timers := *n.timers.Load()
 	trans := transport.New(transport.Config{
-		ID: n.cfg.ID, Network: n.cfg.Network, Addresses: n.cfg.Addresses, Incoming: incoming,
+		ID: n.cfg.ID, Store: n.store, Network: n.cfg.Network, Addresses: n.cfg.Addresses, Incoming: incoming,
 		DialTimeout: timers.Lease, // so that an overlay address that does not answer costs less than an election
 		RPCTimeout:  timers.RPCTimeout,
 		Contacts:    n.contacts,
 		Verify:      n.verifySnapshot,
-		Written:     n.store.Written,
-		Flush:       n.store.Flush,
 		Refused:     n.refused,
 		Log:         hclogger.New(n.log),
 	})

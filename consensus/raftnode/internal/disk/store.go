@@ -212,6 +212,15 @@ func (s *Store) StartRaft(cfg *raft.Config, machine raft.FSM, trans raft.Transpo
 	return started.Load(), err
 }
 
+// FirstIndex returns the index of the first entry of the log; 0: there is none.
+func (s *Store) FirstIndex() uint64 {
+	first, err := s.logs().FirstIndex()
+	if err != nil {
+		return 0 // raft finds it, too
+	}
+	return first
+}
+
 // Written returns the highest index, at most commit, up to which all entries are on the
 // disk. A follower must not learn of a higher commit index from this member: see
 // concurrentLog.

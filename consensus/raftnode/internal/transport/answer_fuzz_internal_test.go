@@ -35,7 +35,7 @@ func FuzzAnswer(f *testing.F) {
 			trans := New(Config{
 				ID: "a/1", RPCTimeout: 5 * time.Second, DialTimeout: time.Second, Contacts: NewContacts(func() time.Duration { return 0 }), Log: hclog.NewNullLogger(),
 				Addresses: func(id catalog.GatewayID) []string { return []string{string(id)} },
-				Written:   func(commit uint64) uint64 { return commit },
+				Store:     memoryStore{},
 				Refused:   func(catalog.GatewayID, *Refusal) {},
 				Network: dialer{dial: func(context.Context, string) (net.Conn, error) {
 					near, far := net.Pipe()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -76,7 +77,8 @@ func (in *inbound) serve(conn net.Conn, from catalog.GatewayID) {
 // pass passes a message to raft. It reports false if the stream has to end.
 func (in *inbound) pass(from catalog.GatewayID, rpc raft.RPC) bool {
 	snapshot, isSnapshot := rpc.Command.(*raft.InstallSnapshotRequest)
-	refusal := in.knowledge().check(from, rpc.Command)
+	knowledge := in.knowledge()
+	refusal := knowledge.check(from, rpc.Command)
 	if refusal == nil && isSnapshot {
 		rpc.Reader, refusal = in.verify(from, snapshot.Size, rpc.Reader)
 	}
@@ -92,9 +94,10 @@ func (in *inbound) pass(from catalog.GatewayID, rpc raft.RPC) bool {
 		rpc.Respond(nil, refusal)
 		return !isSnapshot // its content would be read as messages
 	}
-	if _, isAppend := rpc.Command.(*raft.AppendEntriesRequest); isAppend {
+	if message, isAppend := rpc.Command.(*raft.AppendEntriesRequest); isAppend {
+		skipApplied(message, knowledge.Applied, in.cfg.Store.FirstIndex())
 		// The entries that the other leader has from this member were stored before.
-		if err := in.cfg.Flush(); err != nil {
+		if err := in.cfg.Store.Flush(); err != nil {
 			rpc.Respond(nil, err)
 			return true
 		}
@@ -108,6 +111,24 @@ func (in *inbound) pass(from catalog.GatewayID, rpc raft.RPC) bool {
 	case <-in.done:
 		return false
 	}
+}
+
+// skipApplied removes from a message what raft has applied, if the log, whose first entry
+// is first, no longer has the entry before it. A leader has all that was applied (Raft, figure 3, leader
+// completeness), so that the check of that entry is not needed; raft omits it at index 0.
+// Raft looks for the entry in the log only, refuses the message, and gets a snapshot that
+// it has, again and again, if the entry after its own snapshot was never committed.
+func skipApplied(m *raft.AppendEntriesRequest, applied, first uint64) {
+	if m.PrevLogEntry == 0 || m.PrevLogEntry > applied || (first > 0 && m.PrevLogEntry >= first) {
+		return
+	}
+	last := m.PrevLogEntry
+	if n := len(m.Entries); n > 0 {
+		last = m.Entries[n-1].Index
+	}
+	m.LeaderCommitIndex = min(m.LeaderCommitIndex, last) // raft would include what follows in its own log
+	m.Entries = slices.DeleteFunc(m.Entries, func(e *raft.Log) bool { return e.Index <= applied })
+	m.PrevLogEntry, m.PrevLogTerm = 0, 0
 }
 
 // outdated reports whether raft has applied all entries in a snapshot already. A leader

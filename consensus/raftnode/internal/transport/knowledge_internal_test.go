@@ -80,3 +80,45 @@ func TestOnlyWhatAnHonestVoterSendsReachesRaft(t *testing.T) {
 		})
 	}
 }
+
+func TestAMessageThatBeginsBeforeTheLogSkipsWhatIsApplied(t *testing.T) {
+	message := func(previous, last, commit uint64) *raft.AppendEntriesRequest {
+		m := &raft.AppendEntriesRequest{PrevLogEntry: previous, LeaderCommitIndex: commit}
+		if previous > 0 {
+			m.PrevLogTerm = 3
+		}
+		for index := previous + 1; index <= last; index++ {
+			m.Entries = append(m.Entries, &raft.Log{Index: index, Term: 3})
+		}
+		return m
+	}
+	after := func(applied, last, commit uint64) *raft.AppendEntriesRequest {
+		m := message(applied, last, commit)
+		m.PrevLogEntry, m.PrevLogTerm = 0, 0
+		return m
+	}
+	for name, c := range map[string]struct {
+		first, applied uint64
+		message, want  *raft.AppendEntriesRequest
+	}{
+		"the log has the entry before":                    {40, 50, message(45, 52, 60), message(45, 52, 60)},
+		"the log begins with the entry before":            {45, 50, message(45, 52, 60), message(45, 52, 60)},
+		"the snapshot ends with it":                       {51, 50, message(50, 52, 51), after(50, 52, 51)},
+		"it is in the snapshot":                           {51, 50, message(45, 52, 51), after(50, 52, 51)},
+		"all entries are in the snapshot":                 {51, 50, message(45, 48, 48), after(50, 0, 48)},
+		"the commit index is beyond the message":          {51, 50, message(50, 52, 60), after(50, 52, 52)},
+		"without entries, the commit index is before it":  {51, 50, message(50, 0, 60), after(50, 0, 50)},
+		"the log is empty":                                {0, 50, message(45, 52, 51), after(50, 52, 51)},
+		"nothing is applied":                              {0, 0, message(45, 52, 51), message(45, 52, 51)},
+		"the entry before is later than what was applied": {60, 50, message(55, 57, 51), message(55, 57, 51)},
+		"the first message of all":                        {0, 0, message(0, 2, 1), message(0, 2, 1)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			skipApplied(c.message, c.applied, c.first)
+			assert.Equal(t, c.want.PrevLogEntry, c.message.PrevLogEntry)
+			assert.Equal(t, c.want.PrevLogTerm, c.message.PrevLogTerm)
+			assert.Equal(t, c.want.LeaderCommitIndex, c.message.LeaderCommitIndex)
+			assert.ElementsMatch(t, c.want.Entries, c.message.Entries)
+		})
+	}
+}

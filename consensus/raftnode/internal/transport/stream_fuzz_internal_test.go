@@ -75,7 +75,7 @@ func sent(f *testing.F, send func(*Transport) error) []byte {
 	written := make(chan []byte, 1)
 	trans := New(Config{
 		ID: "a/1", RPCTimeout: 5 * time.Second, DialTimeout: time.Second, Contacts: NewContacts(func() time.Duration { return 0 }), Log: hclog.NewNullLogger(),
-		Written:   func(commit uint64) uint64 { return commit },
+		Store:     memoryStore{},
 		Addresses: func(id catalog.GatewayID) []string { return []string{string(id)} },
 		Network: dialer{dial: func(context.Context, string) (net.Conn, error) {
 			near, far := net.Pipe()

@@ -47,6 +47,17 @@ var (
 	_ raft.WithClose   = (*Transport)(nil)
 )
 
+// Store is the log of this member.
+type Store interface {
+	// FirstIndex returns the index of its first entry; 0: it is empty.
+	FirstIndex() uint64
+	// Written returns the highest index, at most commit, up to which all entries are on
+	// the disk: no other member learns that a later entry is committed.
+	Written(commit uint64) uint64
+	// Flush waits until all entries are on the disk.
+	Flush() error
+}
+
 // Config configures a Transport. All fields are required.
 type Config struct {
 	ID      catalog.GatewayID // of this gateway
@@ -59,11 +70,7 @@ type Config struct {
 	Contacts    *Contacts     // outlives the transport
 	// Verify returns why a snapshot of another member must not replace anything.
 	Verify func(snapshot []byte) error
-	// Written returns the highest index, at most commit, up to which all entries are on
-	// the disk of this member: no other one learns that a later entry is committed.
-	Written func(commit uint64) uint64
-	// Flush waits until all entries are on the disk.
-	Flush func() error
+	Store  Store
 	// Refused is called for each message and answer that is not passed to raft.
 	Refused func(from catalog.GatewayID, why *Refusal)
 	Log     hclog.Logger
@@ -106,7 +113,7 @@ func (t *Transport) AppendEntries(id raft.ServerID, target raft.ServerAddress,
 	args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse,
 ) error {
 	contact := t.contacts.sending()
-	args.LeaderCommitIndex = t.inbound.cfg.Written(args.LeaderCommitIndex)
+	args.LeaderCommitIndex = t.inbound.cfg.Store.Written(args.LeaderCommitIndex)
 	err := t.NetworkTransport.AppendEntries(id, target, args, resp)
 	if err == nil {
 		err = t.checkAnswer(id, "AppendEntries", args.Term, resp.Term)

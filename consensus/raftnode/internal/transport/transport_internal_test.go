@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"math"
 	"net"
 	"strings"
 	"sync/atomic"
@@ -22,21 +21,42 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
+// memoryStore is a Store whose log is empty.
+type memoryStore struct {
+	unwritten uint64 // the first entry that is not on the disk; 0: all are
+	flush     func() error
+}
+
+func (memoryStore) FirstIndex() uint64 { return 0 }
+
+func (s memoryStore) Written(commit uint64) uint64 {
+	if s.unwritten == 0 {
+		return commit
+	}
+	return min(commit, s.unwritten-1)
+}
+
+func (s memoryStore) Flush() error {
+	if s.flush == nil {
+		return nil
+	}
+	return s.flush()
+}
+
 // pair is the transports of a/1 and b/1, of which a/1 dials.
 type pair struct {
 	client, server *Transport
 	refused        []*Refusal // by either
 	knowledge      Knowledge  // of both
 	verify         error
-	written        uint64       // by the client
-	flush          func() error // of the server
-	streams        chan Stream  // to the server
+	stores         map[string]*memoryStore // of both
+	streams        chan Stream             // to the server
 }
 
 func newPair(t *testing.T) *pair {
 	t.Helper()
 	p := &pair{knowledge: Knowledge{Term: 7, Configuration: configuration("a/1", "b/1"), InCatalog: func(catalog.GatewayID) bool { return false }}}
-	p.written, p.flush = math.MaxUint64, func() error { return nil }
+	p.stores = map[string]*memoryStore{"a/1": {}, "b/1": {}}
 	streams := make(chan Stream, 1)
 	p.streams = streams
 	config := Config{
@@ -48,13 +68,11 @@ func newPair(t *testing.T) *pair {
 			return near, nil
 		}},
 		Verify:  func([]byte) error { return p.verify },
-		Written: func(commit uint64) uint64 { return min(commit, p.written) },
-		Flush:   func() error { return p.flush() },
 		Refused: func(_ catalog.GatewayID, why *Refusal) { p.refused = append(p.refused, why) },
 	}
-	config.ID = "a/1"
+	config.ID, config.Store = "a/1", p.stores["a/1"]
 	p.client = New(config)
-	config.ID, config.Incoming = "b/1", streams
+	config.ID, config.Store, config.Incoming = "b/1", p.stores["b/1"], streams
 	p.server = New(config)
 	for _, trans := range []*Transport{p.client, p.server} {
 		trans.Receive(func() Knowledge { return p.knowledge })
@@ -123,7 +141,7 @@ func TestHeartbeatsTakeNoFastPath(t *testing.T) {
 func TestNoFollowerLearnsOfACommitThatTheLeaderHasNotWritten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPair(t)
-		p.written = 4
+		p.stores["a/1"].unwritten = 5
 		served := p.answer(&raft.AppendEntriesResponse{Term: 7, Success: true}, nil)
 		message := &raft.AppendEntriesRequest{RPCHeader: headerOf("a/1"), Term: 7, LeaderCommitIndex: 5}
 		require.NoError(t, p.client.AppendEntries("b/1", "b/1", message, new(raft.AppendEntriesResponse)))
@@ -140,7 +158,7 @@ func TestEntriesAreWrittenBeforeAnotherLeaderCanCountThem(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPair(t)
 		written := make(chan struct{})
-		p.flush = func() error {
+		p.stores["b/1"].flush = func() error {
 			<-written
 			return nil
 		}
@@ -155,7 +173,7 @@ func TestEntriesAreWrittenBeforeAnotherLeaderCanCountThem(t *testing.T) {
 		require.NoError(t, <-answered)
 		assert.NotEmpty(t, served)
 
-		p.flush = func() error { return errors.New("disk is broken") }
+		p.stores["b/1"].flush = func() error { return errors.New("disk is broken") }
 		go send()
 		require.ErrorContains(t, <-answered, "disk is broken")
 	})
