@@ -138,8 +138,15 @@ func (n *nemesis) agrees() bool {
 	if leader == nil {
 		return false
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	// A new leader may have a departure in its log that it has not applied.
+	view, _, err := leader.member.Node.Read(ctx, consensus.ConsistentRead)
+	if err != nil {
+		return false
+	}
 	listed := map[catalog.GatewayID]bool{}
-	for _, g := range leader.member.Node.View().Gateways() {
+	for _, g := range view.Gateways() {
 		listed[g.ID()] = true
 	}
 	peers := leader.member.Node.Status().Peers
