@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 )
 
 // files is the directory of a log.
@@ -32,16 +33,32 @@ var ErrLocked = errors.New("the log is locked")
 
 const lockFile = "lock"
 
+// lockTimeout is how long a locked directory is tried. A process that this one starts has
+// the lock until it executes its program, also after Close; and another meshd may be
+// about to end.
+const (
+	lockTimeout  = time.Second
+	lockInterval = 10 * time.Millisecond
+)
+
 // lock locks the directory until the returned file is closed.
 func lock(dir string) (*os.File, error) {
 	f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		if errors.Is(err, syscall.EWOULDBLOCK) {
-			err = ErrLocked
+	again := time.NewTicker(lockInterval)
+	defer again.Stop()
+	for end := time.Now().Add(lockTimeout); ; <-again.C {
+		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if !errors.Is(err, syscall.EWOULDBLOCK) || time.Now().After(end) {
+			break
 		}
+	}
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		err = ErrLocked
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("lock %s: %w", dir, err), f.Close())
 	}
 	return f, nil

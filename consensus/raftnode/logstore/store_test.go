@@ -6,9 +6,11 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/hashicorp/raft"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/meshway/meshway/consensus/raftnode/logstore"
@@ -119,6 +121,23 @@ func TestALogIsOpenInOneProcessOnly(t *testing.T) {
 	require.ErrorIs(t, err, logstore.ErrMissing)
 	_, err = logstore.Open(filepath.Join(dir, "none"), nil)
 	require.ErrorIs(t, err, os.ErrNotExist)
+}
+
+// A process that was being started while the log was closed has the lock until it executes
+// its program.
+func TestALogOpensWhenItsLockIsReleased(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, dir := create(t)
+		require.NoError(t, s.StoreLog(&raft.Log{Index: 3}))
+		go func() {
+			time.Sleep(100 * time.Millisecond)
+			assert.NoError(t, s.Close())
+		}()
+		again, err := logstore.Open(dir, nil)
+		require.NoError(t, err)
+		requireBounds(t, again, 3, 3)
+		require.NoError(t, again.Close())
+	})
 }
 
 func TestASmallBatchCostsOneSync(t *testing.T) {
