@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/meshway/meshway/secret"
+	"github.com/meshway/meshway/tunnel/secret"
 )
 
 // Change is the difference between an observed interface and the desired one.

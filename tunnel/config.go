@@ -4,7 +4,7 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/meshway/meshway/secret"
+	"github.com/meshway/meshway/tunnel/secret"
 )
 
 // PublicKey is a WireGuard public key. It prints as base64.

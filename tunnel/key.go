@@ -10,7 +10,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/meshway/meshway/secret"
+	"github.com/meshway/meshway/tunnel/secret"
 )
 
 // ParsePublicKey parses a key as wg(8) prints it: base64 of 32 bytes.

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/meshway/meshway/consensus/catalog"
-	"github.com/meshway/meshway/secret"
+	"github.com/meshway/meshway/tunnel/secret"
 )
 
 // LockTTL is how long a membership lock is respected. It is longer than an

@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"github.com/meshway/meshway/consensus/catalog"
-	"github.com/meshway/meshway/secret"
 	"github.com/meshway/meshway/tunnel"
+	"github.com/meshway/meshway/tunnel/secret"
 )
 
 // The files of a data directory.

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/meshway/meshway/consensus/catalog"
-	"github.com/meshway/meshway/secret"
+	"github.com/meshway/meshway/tunnel/secret"
 )
 
 // Codes of refusals of tokens, in addition to those of package catalog.

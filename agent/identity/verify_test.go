@@ -19,7 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/meshway/meshway/consensus/catalog"
-	"github.com/meshway/meshway/secret"
+	"github.com/meshway/meshway/tunnel/secret"
 )
 
 const federationID = "0b5bcf6e-6f2d-4c8c-9a56-0a3c6a1f0d11"

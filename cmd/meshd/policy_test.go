@@ -70,8 +70,8 @@ func TestImportDirections(t *testing.T) {
 			"consensus/raftnode/internal/transport": {"consensus", "consensus/catalog"},
 			"agent/config":                          {"agent/suggest", "consensus/catalog"},
 			"agent/suggest":                         {},
-			"secret":                                {},
-			"tunnel":                                {"secret"}, // declares Device; adapters import it
+			"tunnel/secret":                         {},
+			"tunnel":                                {"tunnel/secret"}, // declares Device; adapters import it
 			"agent/notify":                          {},
 			"routes":                                {"routes/ruleset"}, // declares Kernel and Filter; adapters import it
 			"routes/ruleset":                        {},
@@ -129,7 +129,7 @@ func TestImportDirections(t *testing.T) {
 				"agent/api/access", "agent/api/apipb", "agent/api/apipb/apipbconnect", "agent/registrar", "agent/rpc",
 				"consensus", "consensus/catalog", "consensus/catalog/feed", "consensus/catalog/replica",
 			},
-			"agent/api/apiclient":               {"agent/api/apipb", "agent/api/apipb/apipbconnect", "agent/rpc", "consensus/catalog", "secret"},
+			"agent/api/apiclient":               {"agent/api/apipb", "agent/api/apipb/apipbconnect", "agent/rpc", "consensus/catalog", "tunnel/secret"},
 			"agent/api/access":                  {"agent/api/apipb/apipbconnect", "agent/rpc", "consensus/catalog"},
 			"agent/admin/adminclient":           {"agent/control/controlpb/controlpbconnect", "agent/rpc"}, // part of meshctl
 			"cmd/meshctl/internal/command":      {"agent/control/controlpb", "agent/suggest", "cmd/flagvalue", "cmd/meshctl/internal/fault"},
@@ -181,7 +181,7 @@ func TestImportDirections(t *testing.T) {
 			"agent/plan/sighting":                append(io, "crypto/rand", "log/slog", "context"),
 			"agent/plan/tunnelend":               append(io, "crypto/rand", "log/slog", "context"),
 			"consensus/raftnode/internal/quorum": append(io, "crypto/rand", "log/slog", "context", "github.com/hashicorp/raft"),
-			"secret":                             append(io, "crypto/rand", "context"),
+			"tunnel/secret":                      append(io, "crypto/rand", "context"),
 			"tunnel":                             io, // makes keys; hands the context to its Device
 			"routes":                             io,
 			"routes/ruleset":                     append(io, "context"),

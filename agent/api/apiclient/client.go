@@ -10,7 +10,7 @@ import (
 	"connectrpc.com/connect"
 
 	"github.com/meshway/meshway/agent/api/apipb/apipbconnect"
-	"github.com/meshway/meshway/secret"
+	"github.com/meshway/meshway/tunnel/secret"
 )
 
 // Client is a client of one meshd. Its methods List, Get, Register and Deregister are

@@ -18,8 +18,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/meshway/meshway/agent/identity"
-	"github.com/meshway/meshway/secret"
 	"github.com/meshway/meshway/tunnel"
+	"github.com/meshway/meshway/tunnel/secret"
 )
 
 // holder has a secret in a field whose methods fmt does not call, and in one whose
