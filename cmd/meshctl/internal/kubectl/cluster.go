@@ -17,11 +17,12 @@ import (
 
 // Names and labels of the objects that the chart creates.
 const (
-	ChartNamespace  = "meshway-system"
-	defaultLabel    = "meshway.io/gateway=true"
-	labelAnnotation = `meshway\.io/gateway-label` // of an agent's pod: the label of gateways, for jsonpath
-	agentSelector   = "app.kubernetes.io/name=meshway,app.kubernetes.io/component in (agent,node)"
-	agentContainer  = "meshd"
+	ChartNamespace   = "meshway-system"
+	defaultLabel     = "meshway.io/gateway=true"
+	labelAnnotation  = `meshway\.io/gateway-label` // of an agent's pod: the label of gateways, for jsonpath
+	gatewayComponent = "agent"                     // label app.kubernetes.io/component of the gateways' pods
+	agentSelector    = "app.kubernetes.io/name=meshway,app.kubernetes.io/component in (agent,node)"
+	agentContainer   = "meshd"
 )
 
 // Cluster is a Kubernetes cluster in which meshd runs. meshctl reaches it with
@@ -79,18 +80,23 @@ func (c Cluster) nodePod(ctx context.Context) (string, error) {
 // agent is the pod of an agent.
 type agent struct {
 	node, pod    string
-	ready        bool
+	gateway      bool   // of the DaemonSet of the gateways
+	ready        bool   // and not being deleted
 	gatewayLabel string // empty: the chart is older than the annotation
 }
 
 // agents lists the agents of the cluster.
 func (c Cluster) agents(ctx context.Context) ([]agent, error) {
 	lines, err := c.list(ctx, "pods", agentSelector,
-		`{.spec.nodeName}/{.metadata.name}/{.status.conditions[?(@.type=="Ready")].status}/{.metadata.annotations.`+labelAnnotation+`}`)
+		`{.spec.nodeName}/{.metadata.name}/{.metadata.labels.app\.kubernetes\.io/component}/{.status.conditions[?(@.type=="Ready")].status}/`+
+			`{.metadata.deletionTimestamp}/{.metadata.annotations.`+labelAnnotation+`}`)
 	var agents []agent
 	for _, line := range lines {
-		if parts := strings.SplitN(line, "/", 4); len(parts) == 4 { // a label may contain a slash
-			agents = append(agents, agent{node: parts[0], pod: parts[1], ready: parts[2] == "True", gatewayLabel: parts[3]})
+		if parts := strings.SplitN(line, "/", 6); len(parts) == 6 { // a label may contain a slash
+			agents = append(agents, agent{
+				node: parts[0], pod: parts[1], gateway: parts[2] == gatewayComponent,
+				ready: parts[3] == "True" && parts[4] == "", gatewayLabel: parts[5],
+			})
 		}
 	}
 	return agents, err
@@ -142,6 +148,9 @@ func (c Cluster) gatewayPod(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	// A node that becomes a gateway has the pod of other nodes for a moment, which has
+	// no rights on the identity of the datacenter.
+	pods = slices.DeleteFunc(pods, func(a agent) bool { return !a.gateway })
 	if pod, ok := agentOn(gateways, pods); ok {
 		return pod, nil
 	}

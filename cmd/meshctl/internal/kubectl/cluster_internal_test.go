@@ -26,17 +26,35 @@ func fakeKubectl(t *testing.T, pods ...string) {
 func TestGatewaysHaveTheLabelOfTheChart(t *testing.T) {
 	for label, want := range map[string]string{"": "agent-a", "example.com/gw=yes": "agent-b"} {
 		t.Run(label, func(t *testing.T) {
-			fakeKubectl(t, "a/agent-a/True/"+label, "b/agent-b/True/"+label)
+			fakeKubectl(t, "a/agent-a/agent/True//"+label, "b/agent-b/agent/True//"+label)
 			pod, err := Cluster{Context: "east", Namespace: ChartNamespace}.gatewayPod(t.Context())
 			require.NoError(t, err)
 			assert.Equal(t, want, pod)
 		})
 	}
-	fakeKubectl(t, "c/agent-c/True/example.com/other=yes")
+	fakeKubectl(t, "c/agent-c/agent/True//example.com/other=yes")
 	_, err := Cluster{Context: "east", Namespace: ChartNamespace}.gatewayPod(t.Context())
 	var f *fault.Fault
 	require.ErrorAs(t, err, &f)
 	assert.Contains(t, f.Remedy, "label node NODE example.com/other=yes")
+}
+
+// A node that becomes a gateway, or a gateway whose pod is replaced, has two pods for a
+// moment.
+func TestPodThatGoesOnAsGatewayIsUsed(t *testing.T) {
+	for name, tc := range map[string]struct{ pods, want string }{
+		"that of the node is still there": {"a/agent-n/node/True//", ""},
+		"both are there":                  {"a/agent-n/node/True// a/agent-g/agent/False//", "agent-g"},
+		"one is being deleted":            {"a/agent-old/agent/True/2026-11-30T11:12:41Z/ a/agent-new/agent/True//", "agent-new"},
+		"all are being deleted":           {"a/agent-old/agent/True/2026-11-30T11:12:41Z/", "agent-old"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			fakeKubectl(t, strings.Fields(tc.pods)...)
+			pod, err := Cluster{Context: "east", Namespace: ChartNamespace}.gatewayPod(t.Context())
+			assert.Equal(t, tc.want, pod)
+			assert.Equal(t, tc.want == "", err != nil, "%v", err)
+		})
+	}
 }
 
 func TestReadyGatewayIsPreferred(t *testing.T) {
