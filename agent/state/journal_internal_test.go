@@ -119,11 +119,11 @@ func TestAnUpdateIsOneSyncHoweverManyValuesThereAre(t *testing.T) {
 		many = append(many, item{fmt.Sprint("n", i), strings.Repeat("v", 100)})
 	}
 	require.NoError(t, j.Update(many, nil))
-	clear(d.counted)
+	clear(d.Made)
 	for i := range 100 {
 		require.NoError(t, j.Update([]item{{"a", fmt.Sprint(i)}, {"b", fmt.Sprint(i)}}, []string{"c"}))
 	}
-	assert.Equal(t, map[string]int{"write": 200, "sync": 100}, d.counted, "each has a record, and a mark without a sync")
+	assert.Equal(t, map[string]int{"write": 200, "sync": 100}, d.Made, "each has a record, and a mark without a sync")
 	assert.Len(t, load(t, journalOn(d)), 1002)
 }
 
@@ -153,7 +153,7 @@ func crash(t *testing.T, left int, seed uint64, former, powerLost bool) bool {
 		d.put(formerPath, []byte(`[{"Name":"former","Value":"1"}]`))
 		want["former"] = "1"
 	}
-	d.left = left
+	d.Left = left
 	crashed, want, maybe := runScript(d, want)
 	next := d.restart(powerLost)
 	j := journalOn(next)
@@ -169,7 +169,7 @@ func crash(t *testing.T, left int, seed uint64, former, powerLost bool) bool {
 
 // runScript returns whether the disk crashed, what was acknowledged, and what the update
 // that was interrupted makes of it.
-func runScript(d *memoryDisk, values map[string]string) (crashed bool, want, maybe map[string]string) {
+func runScript(d memoryDisk, values map[string]string) (crashed bool, want, maybe map[string]string) {
 	j := journalOn(d)
 	if _, err := j.Load(); err != nil {
 		return true, values, values
@@ -189,7 +189,7 @@ func TestAFailedUpdateChangesNothingOfTheNextOne(t *testing.T) {
 		j := journalOn(d)
 		load(t, j)
 		require.NoError(t, j.Update([]item{{"a", "1"}}, nil))
-		d.fail = func(name string) error {
+		d.Fail = func(name string) error {
 			if name == operation {
 				return syscall.EIO
 			}
@@ -198,7 +198,7 @@ func TestAFailedUpdateChangesNothingOfTheNextOne(t *testing.T) {
 		err := j.Update([]item{{"a", "2"}, {"b", "2"}}, nil)
 		require.ErrorIs(t, err, syscall.EIO)
 		require.ErrorContains(t, err, "write items")
-		d.fail = nil
+		d.Fail = nil
 		require.NoError(t, j.Update([]item{{"c", "3"}}, nil))
 		assert.Equal(t, map[string]string{"a": "1", "c": "3"}, load(t, journalOn(d.restart(true))), operation)
 	}
@@ -212,7 +212,7 @@ func TestAFullOrReadOnlyDiskRefusesUpdatesAndKeepsTheValues(t *testing.T) {
 	j := journalOn(d)
 	load(t, j)
 	require.NoError(t, j.Update([]item{{"a", "1"}}, nil))
-	d.fail = func(name string) error {
+	d.Fail = func(name string) error {
 		if name == "create" {
 			return syscall.ENOSPC
 		}
@@ -221,17 +221,17 @@ func TestAFullOrReadOnlyDiskRefusesUpdatesAndKeepsTheValues(t *testing.T) {
 	require.NoError(t, j.Update([]item{{"b", "1"}}, nil), "there is room in the file")
 	require.ErrorIs(t, j.Update(large, nil), syscall.ENOSPC)
 	assert.Equal(t, map[string]string{"a": "1", "b": "1"}, load(t, journalOn(d.restart(true))))
-	d.fail = func(string) error { return syscall.EROFS }
+	d.Fail = func(string) error { return syscall.EROFS }
 	j = journalOn(d)
 	assert.Equal(t, map[string]string{"a": "1", "b": "1"}, load(t, j), "nothing is written at the start")
 	require.ErrorIs(t, j.Update([]item{{"c", "1"}}, nil), syscall.EROFS)
-	d.fail = nil
+	d.Fail = nil
 	require.NoError(t, j.Update([]item{{"d", "1"}}, nil))
 	assert.Equal(t, map[string]string{"a": "1", "b": "1", "d": "1"}, load(t, journalOn(d)))
 }
 
 // damaged returns a disk with two updates, and its journal up to the zeros.
-func damaged(t *testing.T) (d *memoryDisk, used []byte, want map[string]string) {
+func damaged(t *testing.T) (d memoryDisk, used []byte, want map[string]string) {
 	t.Helper()
 	d = newMemoryDisk(1)
 	j := journalOn(d)
@@ -333,11 +333,11 @@ func TestAnEarlierBuildFollowsAfterClose(t *testing.T) {
 	require.NoError(t, j.Close(), "nothing was loaded")
 	load(t, j)
 	require.NoError(t, j.Close(), "there are no values")
-	require.Empty(t, d.files)
+	require.Empty(t, d.Files)
 	require.NoError(t, j.Update([]item{{"a", "1"}, {"b", "2"}}, nil))
-	d.fail = func(string) error { return syscall.ENOSPC }
+	d.Fail = func(string) error { return syscall.ENOSPC }
 	require.ErrorIs(t, j.Close(), syscall.ENOSPC)
-	d.fail = nil
+	d.Fail = nil
 	want := map[string]string{"a": "1", "b": "2"}
 	require.Equal(t, want, load(t, journalOn(d)))
 	require.NoError(t, j.Close())
@@ -346,7 +346,7 @@ func TestAnEarlierBuildFollowsAfterClose(t *testing.T) {
 	var list []item
 	require.NoError(t, json.Unmarshal(former, &list))
 	assert.Equal(t, want, byName(list))
-	assert.NotContains(t, d.files, itemsPath)
+	assert.NotContains(t, d.Files, itemsPath)
 	require.NoError(t, j.Update([]item{{"c", "3"}}, nil), "a write that came too late")
 	want["c"] = "3"
 	assert.Equal(t, want, load(t, journalOn(d)))
@@ -354,7 +354,7 @@ func TestAnEarlierBuildFollowsAfterClose(t *testing.T) {
 
 func TestCloseDoesNotReplaceWhatCouldNotBeRead(t *testing.T) {
 	d, _, _ := damaged(t)
-	delete(d.files, itemsPath)
+	delete(d.Files, itemsPath)
 	j := journalOn(d)
 	_, err := j.Load()
 	require.Error(t, err)
@@ -372,7 +372,7 @@ func TestTheFileOfAnEarlierBuildStaysUntilTheJournalIsRead(t *testing.T) {
 		"broken":    func(name string) error { return map[string]error{"sync": syscall.EIO}[name] },
 	} {
 		d.put(formerPath, former)
-		d.fail = fail
+		d.Fail = fail
 		_, err := journalOn(d).Load()
 		require.ErrorContains(t, err, "write items", name)
 		kept, err := d.ReadFile(formerPath)
@@ -391,10 +391,10 @@ func TestTheFileOfAnEarlierBuildStaysUntilTheJournalIsRead(t *testing.T) {
 
 func TestAMissingJournalIsFound(t *testing.T) {
 	d, _, _ := damaged(t)
-	delete(d.files, itemsPath)
+	delete(d.Files, itemsPath)
 	_, err := journalOn(d).Load()
 	require.ErrorContains(t, err, itemsPath+" is missing")
 	require.ErrorContains(t, err, "move the file away")
-	delete(d.files, formerPath)
+	delete(d.Files, formerPath)
 	assert.Empty(t, load(t, journalOn(d)), "both were moved away, as the remedy says")
 }

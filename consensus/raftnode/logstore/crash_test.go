@@ -11,6 +11,8 @@ import (
 
 	"github.com/hashicorp/raft"
 	"github.com/stretchr/testify/require"
+
+	"github.com/meshway/meshway/consensus/consensustest/memdisk"
 )
 
 const testSegment = 2048
@@ -184,24 +186,24 @@ func TestNothingAcknowledgedIsLostByACrashAtAnyWriteOrSync(t *testing.T) {
 		s, err := create(dir, testSegment)
 		require.NoError(t, err)
 		for term := range uint64(4) {
-			dir.left = 1 + rng.IntN(60)
+			dir.Left = 1 + rng.IntN(60)
 			for err == nil {
 				err = m.act(t, s, rng, term)
 			}
-			require.ErrorIs(t, err, errCrashed, seed)
+			require.ErrorIs(t, err, memdisk.ErrCrashed, seed)
 			require.Error(t, s.StoreLogs(batch(rng, 0, term)), "%s: it goes on after a failed write", seed)
 			dir = dir.restart(rng.IntN(4) > 0)
 			for crashes := 0; ; crashes++ { // opening may be interrupted too
 				if crashes < 2 {
-					dir.left = 1 + rng.IntN(6)
+					dir.Left = 1 + rng.IntN(6)
 				}
 				if s, err = open(dir, testSegment); err == nil {
 					break
 				}
-				require.ErrorIs(t, err, errCrashed, seed)
+				require.ErrorIs(t, err, memdisk.ErrCrashed, seed)
 				dir = dir.restart(rng.IntN(4) > 0)
 			}
-			dir.left = -1
+			dir.Left = -1
 			m.check(t, s, seed)
 			// What was read is durable.
 			again, err := open(dir.restart(true), testSegment)
@@ -219,7 +221,7 @@ func TestAfterAFailedSyncNothingIsAcknowledged(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, m.store(s, batch(rng, 10, 1)))
 		failure := errors.New("input/output error")
-		dir.failSync = failure
+		dir.failNext("sync", failure)
 		_, last := bounds(t, m.InmemStore)
 		require.ErrorIs(t, m.store(s, batch(rng, last, 1)), failure)
 		require.ErrorIs(t, s.StoreLogs(batch(rng, last, 1)), failure)
@@ -240,7 +242,7 @@ func TestAFullDiskKeepsWhatWasStored(t *testing.T) {
 	dir, m := newMemory(rng), newModel()
 	s, err := create(dir, testSegment)
 	require.NoError(t, err)
-	dir.failNew = syscall.ENOSPC
+	dir.failNext("create", syscall.ENOSPC)
 	for err == nil {
 		_, last := bounds(t, m.InmemStore)
 		err = m.store(s, batch(rng, last, 1))

@@ -12,10 +12,12 @@ import (
 	"github.com/hashicorp/raft"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/meshway/meshway/consensus/consensustest/memdisk"
 )
 
 // filled returns a log of several segments, with a change of its end, and its entries.
-func filled(t testing.TB) (*memory, map[uint64]string) {
+func filled(t testing.TB) (memory, map[uint64]string) {
 	t.Helper()
 	dir := newMemory(rand.New(rand.NewPCG(1, 4)))
 	s, err := create(dir, testSegment)
@@ -28,7 +30,7 @@ func filled(t testing.TB) (*memory, map[uint64]string) {
 		require.NoError(t, s.StoreLog(&raft.Log{Index: i, Term: 1 + i/20, Data: fmt.Appendf(nil, "%080d", i)}))
 	}
 	require.NoError(t, s.StoreLogs([]*raft.Log{{Index: 41, Term: 3, Data: make([]byte, 99)}, {Index: 42, Term: 3}}))
-	require.GreaterOrEqual(t, len(dir.contents), 3)
+	require.GreaterOrEqual(t, len(dir.Files), 3)
 	return dir.restart(false), entries(t, s)
 }
 
@@ -46,7 +48,7 @@ func entries(t testing.TB, s *Store) map[uint64]string {
 	return found
 }
 
-func names(m *memory) []string {
+func names(m memory) []string {
 	list, _ := m.List() // it never fails
 	return list
 }
@@ -56,11 +58,11 @@ func TestNoDamagedByteLosesAnEntrySilently(t *testing.T) {
 	dir, want := filled(t)
 	refused := 0
 	for _, name := range names(dir) {
-		for i := range dir.contents[name].seen {
+		for i := range dir.Files[name].Seen {
 			damaged := dir.restart(false)
-			damaged.contents[name] = onDisk(dir.contents[name].seen)
-			damaged.contents[name].seen[i] ^= byte(1 + i%255)
-			before := slices.Clone(damaged.contents[name].seen)
+			damaged.Files[name] = memdisk.Written(dir.Files[name].Seen)
+			damaged.Files[name].Seen[i] ^= byte(1 + i%255)
+			before := slices.Clone(damaged.Files[name].Seen)
 			s, err := open(damaged, testSegment)
 			if err == nil {
 				require.Equal(t, want, entries(t, s), "%s at %d", name, i)
@@ -73,7 +75,7 @@ func TestNoDamagedByteLosesAnEntrySilently(t *testing.T) {
 			if damage.File == name {
 				require.LessOrEqual(t, damage.Offset, i)
 			}
-			require.Equal(t, before, damaged.contents[name].seen, "nothing is changed")
+			require.Equal(t, before, damaged.Files[name].Seen, "nothing is changed")
 		}
 	}
 	assert.Greater(t, refused, 4000, "the records and the headers")
@@ -85,13 +87,13 @@ func TestWithoutItsMarkOnlyTheLastBatchCanBeTaken(t *testing.T) {
 	dir, want := filled(t)
 	s, err := open(dir, testSegment)
 	require.NoError(t, err)
-	last := dir.contents[s.newest().name()]
-	clear(last.seen[s.newest().end:])
+	last := dir.Files[s.newest().name()]
+	clear(last.Seen[s.newest().end:])
 	batch, ok := s.index.find(41)
 	require.True(t, ok)
-	for i := segmentHeader; i < len(last.seen); i++ {
+	for i := segmentHeader; i < len(last.Seen); i++ {
 		damaged := dir.restart(false)
-		damaged.contents[s.newest().name()].seen[i] ^= 0x80
+		damaged.Files[s.newest().name()].Seen[i] ^= 0x80
 		s, err := open(damaged, testSegment)
 		if i < batch.offset {
 			var damage *DamageError
@@ -115,10 +117,10 @@ func TestARecordInTheDataOfAnEntryIsNone(t *testing.T) {
 	inner := at + recordHeader
 	forged := appendRecord(nil, 0, inner, record{kind: kindMark, synced: inner})
 	require.NoError(t, s.StoreLog(&raft.Log{Index: 43, Term: 3, Data: forged}))
-	torn := dir.restart(false).contents[s.newest().name()]
-	clear(torn.seen[at:inner])
-	clear(torn.seen[inner+recordHeader:])
-	dir.contents[s.newest().name()] = onDisk(torn.seen)
+	torn := dir.restart(false).Files[s.newest().name()]
+	clear(torn.Seen[at:inner])
+	clear(torn.Seen[inner+recordHeader:])
+	dir.Files[s.newest().name()] = memdisk.Written(torn.Seen)
 	s, err = open(dir, testSegment)
 	require.NoError(t, err, "the entry was torn")
 	require.Equal(t, want, entries(t, s))
@@ -133,11 +135,11 @@ func TestWhatATornBatchLeftIsErasedHoweverFarItReached(t *testing.T) {
 	end, want := s.newest().end, entries(t, s)
 	for _, at := range []int{end + recordHeader, pageSize, size - 3*pageSize - 1, size - 3*pageSize, size - pageSize - 1, size - pageSize, size - 1} {
 		torn := dir.restart(false)
-		torn.contents[s.newest().name()].seen[at] = 1
+		torn.Files[s.newest().name()].Seen[at] = 1
 		opened, err := open(torn, size)
 		require.NoError(t, err)
 		require.Equal(t, want, entries(t, opened))
-		left := torn.contents[s.newest().name()].seen[end+recordHeader:] // behind the mark
+		left := torn.Files[s.newest().name()].Seen[end+recordHeader:] // behind the mark
 		require.Empty(t, bytes.Trim(left, "\x00"), "byte %d", at)
 	}
 }
@@ -147,14 +149,14 @@ func TestALostOrShortenedFileIsRefused(t *testing.T) {
 	all := names(dir)
 	for _, name := range all[1 : len(all)-1] {
 		damaged := dir.restart(false)
-		delete(damaged.contents, name)
+		delete(damaged.Files, name)
 		_, err := open(damaged, testSegment)
 		require.ErrorContains(t, err, name+" is damaged at byte 0: the file is missing")
 	}
 	for _, name := range all {
 		for _, size := range []int{0, 10, segmentHeader, 500, testSegment - 1} {
 			damaged := dir.restart(false)
-			damaged.contents[name] = onDisk(dir.contents[name].seen[:size])
+			damaged.Files[name] = memdisk.Written(dir.Files[name].Seen[:size])
 			_, err := open(damaged, testSegment)
 			require.ErrorContains(t, err, fmt.Sprintf("%s is damaged at byte 0: the file has %d bytes", name, size))
 		}
@@ -169,7 +171,7 @@ func TestALostOrShortenedFileIsRefused(t *testing.T) {
 func TestASegmentOfAnotherLogIsRefused(t *testing.T) {
 	dir, _ := filled(t)
 	all := names(dir)
-	dir.contents[all[1]], dir.contents[all[2]] = dir.contents[all[2]], dir.contents[all[1]]
+	dir.Files[all[1]], dir.Files[all[2]] = dir.Files[all[2]], dir.Files[all[1]]
 	_, err := open(dir, testSegment)
 	require.ErrorContains(t, err, all[1]+" is damaged at byte 0: the header is that of "+all[2])
 }
@@ -182,15 +184,17 @@ func TestGarbageBehindTheLastEntryIsRemoved(t *testing.T) {
 	for seed := range uint64(200) {
 		rng := rand.New(rand.NewPCG(seed, 5))
 		torn := dir.restart(false)
-		last := torn.contents[names(dir)[len(dir.contents)-1]]
-		for i := end + rng.IntN(200); i < len(last.seen); i++ {
-			last.seen[i] = byte(rng.Uint32())
+		name := names(dir)[len(dir.Files)-1]
+		content := torn.Files[name].Seen
+		for i := end + rng.IntN(200); i < len(content); i++ {
+			content[i] = byte(rng.Uint32())
 		}
-		last.disk = slices.Clone(last.seen)
+		last := memdisk.Written(content)
+		torn.Files[name] = last
 		s, err := open(torn, testSegment)
 		require.NoError(t, err)
 		require.Equal(t, want, entries(t, s))
-		require.True(t, isZero(last.seen, end+recordHeader, len(last.seen)))
+		require.Empty(t, bytes.Trim(last.Seen[end+recordHeader:], "\x00"))
 		require.NoError(t, s.StoreLog(&raft.Log{Index: 43, Term: 3}))
 		again, err := open(torn.restart(true), testSegment)
 		require.NoError(t, err)
@@ -204,7 +208,7 @@ func TestADamagedEntryIsNotReturned(t *testing.T) {
 	require.NoError(t, err)
 	at, ok := s.index.find(7)
 	require.True(t, ok)
-	dir.contents[at.segment.name()].seen[at.offset+20] ^= 1
+	dir.Files[at.segment.name()].Seen[at.offset+20] ^= 1
 	var damage *DamageError
 	require.ErrorAs(t, s.GetLog(7, &raft.Log{}), &damage)
 	require.Equal(t, at.offset, damage.Offset)
@@ -219,18 +223,18 @@ func FuzzOpen(f *testing.F) {
 	last := all[len(all)-1]
 	f.Add([]byte{}, true)
 	f.Add([]byte{0, 100, 1, 1, 44, 255}, true)
-	f.Add(dir.contents[last].seen, false)
-	f.Add(dir.contents[last].seen[:segmentHeader], false)
+	f.Add(dir.Files[last].Seen, false)
+	f.Add(dir.Files[last].Seen[:segmentHeader], false)
 	f.Fuzz(func(t *testing.T, data []byte, change bool) {
 		changed := dir.restart(false)
-		content := slices.Clone(dir.contents[last].seen)
+		content := slices.Clone(dir.Files[last].Seen)
 		if !change {
 			content = slices.Clone(data)
 		}
 		for i := 0; change && i+3 <= len(data); i += 3 {
 			content[int(binary.LittleEndian.Uint16(data[i:]))%len(content)] = data[i+2]
 		}
-		changed.contents[last] = onDisk(content)
+		changed.Files[last] = memdisk.Written(content)
 		s, err := open(changed, testSegment)
 		if err != nil {
 			var damage *DamageError
