@@ -7,7 +7,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/cobra/doc"
@@ -20,8 +22,9 @@ import (
 const Section = "8"
 
 // Command returns a hidden command of a program, for packaging, that writes a manual
-// page for each command. All have the text exitStatus. The pages have the date of
-// SOURCE_DATE_EPOCH, or of today.
+// page for each command. All have the text exitStatus. The pages have the month of
+// SOURCE_DATE_EPOCH (s since 1970), or of today, in UTC, so that they are the same in
+// each time zone.
 func Command(program, exitStatus string) *cobra.Command {
 	return &cobra.Command{
 		Use:     "man DIRECTORY",
@@ -35,19 +38,37 @@ func Command(program, exitStatus string) *cobra.Command {
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			date, err := dateOfSource()
+			if err != nil {
+				return err
+			}
 			if err := os.MkdirAll(args[0], 0o755); err != nil {
 				return fmt.Errorf("create directory of the manual pages: %w", err)
 			}
 			root := cmd.Root()
 			root.DisableAutoGenTag = true // its text has the day on which the pages were written
 			nameValues(root)
-			header := &doc.GenManHeader{Section: Section, Source: "Meshway " + build.Current().Version, Manual: "Meshway"}
+			header := &doc.GenManHeader{Section: Section, Date: &date, Source: "Meshway " + build.Current().Version, Manual: "Meshway"}
 			if err := doc.GenManTree(root, header, args[0]); err != nil {
 				return fmt.Errorf("write manual pages: %w", err)
 			}
 			return addExitStatus(root, args[0], exitStatus)
 		},
 	}
+}
+
+// dateOfSource returns the time of SOURCE_DATE_EPOCH, or now, in UTC. It has the local
+// time zone if doc.GenManTree reads it.
+func dateOfSource() (time.Time, error) {
+	epoch := os.Getenv("SOURCE_DATE_EPOCH")
+	if epoch == "" {
+		return time.Now().UTC(), nil
+	}
+	seconds, err := strconv.ParseInt(epoch, 10, 64)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("SOURCE_DATE_EPOCH is %q; it must be a number of seconds since 1970", epoch)
+	}
+	return time.Unix(seconds, 0).UTC(), nil
 }
 
 // nameValues adds to the flags of cmd and of its subcommands which values they have. Help
