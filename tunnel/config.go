@@ -39,6 +39,9 @@ type Peer struct {
 	// one. Its session and counters end, and its prefixes have no peer for a moment.
 	// It is never set in what is observed.
 	Renew bool
+	// RenewAt is the ReceivedBytes at which Renew was decided. A peer that has
+	// received more by now is answering: it is not renewed and keeps its endpoint.
+	RenewAt uint64
 }
 
 // Observed is one WireGuard interface as the kernel or the userspace data plane

@@ -68,9 +68,9 @@ func validPeers(peers []Peer, self PublicKey) []Peer {
 }
 
 func diffPeers(want []Peer, have []ObservedPeer) (changes []PeerChange, remove []PublicKey) {
-	had := make(map[PublicKey]Peer, len(have))
+	had := make(map[PublicKey]ObservedPeer, len(have))
 	for _, p := range have {
-		had[p.PublicKey] = p.Peer
+		had[p.PublicKey] = p
 	}
 	kept := map[netip.Prefix]bool{} // prefixes of all desired peers
 	for _, p := range want {
@@ -79,11 +79,15 @@ func diffPeers(want []Peer, have []ObservedPeer) (changes []PeerChange, remove [
 		}
 	}
 	for _, p := range want {
-		old, exists := had[p.PublicKey]
+		observed, exists := had[p.PublicKey]
 		delete(had, p.PublicKey)
-		renew := exists && p.Renew
-		if renew {
+		old := observed.Peer
+		renew := exists && p.Renew && observed.ReceivedBytes == p.RenewAt
+		switch {
+		case renew:
 			p.Endpoint, old = cmp.Or(p.Endpoint, old.Endpoint), Peer{}
+		case exists && p.Renew:
+			p.Endpoint = netip.AddrPort{}
 		}
 		if pc, differs := diffPeer(p, old, kept); differs || !exists || renew {
 			pc.Add, pc.Renew = !exists || renew, renew

@@ -68,6 +68,16 @@ func TestDiffContainsOnlyDifferences(t *testing.T) {
 			"endpoint", func(w *tunnel.Config, _ *tunnel.Observed) { w.Peers[0].Endpoint = endpoint("192.0.2.9:1") },
 			"~peer " + peerA.String() + " endpoint 192.0.2.9:1",
 		},
+		{
+			"renewed", func(w *tunnel.Config, h *tunnel.Observed) {
+				w.Peers[1].Renew, w.Peers[1].RenewAt, h.Peers[1].ReceivedBytes = true, 148, 148
+			},
+			"-+peer " + peerB.String() + " +10.3.0.0/16",
+		},
+		{"not renewed: a packet has arrived since", func(w *tunnel.Config, h *tunnel.Observed) {
+			w.Peers[0].Renew, w.Peers[0].RenewAt, h.Peers[0].ReceivedBytes = true, 148, 296
+			w.Peers[0].Endpoint = endpoint("192.0.2.9:1")
+		}, "nothing"},
 		{"endpoint unknown: the learnt one is kept", func(w *tunnel.Config, _ *tunnel.Observed) { w.Peers[0].Endpoint = netip.AddrPort{} }, "nothing"},
 		{"endpoint mapped into IPv6 is the same", func(w *tunnel.Config, _ *tunnel.Observed) { w.Peers[0].Endpoint = endpoint("[::ffff:192.0.2.1]:51820") }, "nothing"},
 		{"keepalive", func(w *tunnel.Config, _ *tunnel.Observed) { w.Peers[0].Keepalive = 25 * time.Second }, "~peer " + peerA.String() + " keepalive 25s"},

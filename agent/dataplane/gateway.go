@@ -71,6 +71,7 @@ type pass struct {
 	adopted    bool // the tunnels that an earlier agent left have been listed
 	departures departures
 	roundTrips roundTrips
+	arrivals   map[tunnel.PublicKey]plan.Arrival
 }
 
 // NewGateway returns a gateway loop; Run starts it.
@@ -135,6 +136,7 @@ func (g *Gateway) pass(ctx context.Context) time.Duration {
 		})
 	}
 	p.roundTrips = before.roundTrips.add(p.at, p.inputs.Observed.Sessions)
+	p.arrivals = arrivals(p.inputs.Observed.Arrivals, time.Now(), p.tunnels)
 	g.cfg.Catalog.Tune(p.roundTrips.longest)
 	p.log(g.cfg.Log, before.outcome)
 	g.last.Store(p)
@@ -186,7 +188,12 @@ func (g *Gateway) gather(ctx context.Context, p *pass, verified plan.Catalog, si
 		Host:      host,
 		Catalog:   state,
 		Endpoints: endpoints,
-		Observed:  plan.Observed{Tunnels: tunnels, Sessions: sessions, PathMTUs: g.cfg.PathMTU.Found()},
+		Observed: plan.Observed{
+			Tunnels:  tunnels,
+			Sessions: sessions,
+			PathMTUs: g.cfg.PathMTU.Found(),
+			Arrivals: arrivals(before.arrivals, p.at, tunnels),
+		},
 		Synced:    plan.Synced{Catalog: g.synced.Load(), Host: err == nil},
 		Drain:     drain,
 		Site:      site,

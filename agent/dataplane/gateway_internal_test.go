@@ -47,26 +47,44 @@ func TestGatewayAppliesThePlanAndHandsOverTheRegistration(t *testing.T) {
 	assert.False(t, w.Connected())
 }
 
-// A peer without a handshake is renewed in each second of its first minute. A handshake
-// that completes while the gateway reads its inputs is not lost by that.
-func TestAPeerWhoseHandshakeCompletesDuringThePassIsNotRenewed(t *testing.T) {
-	for name, completes := range map[string]bool{"no handshake": false, "a handshake": true} {
+// A peer without a handshake is renewed in each second of its first minute. What a
+// handshake of the peer has reached by then is not lost by that, whenever it arrives.
+func TestAPeerIsNotRenewedInTheMiddleOfItsHandshake(t *testing.T) {
+	never := time.Time{}
+	for name, c := range map[string]struct {
+		before, during, planned bool // arrives before the pass, while it reads its inputs, when it has planned
+		handshake               time.Time
+		renewed                 bool
+	}{
+		"no handshake":                            {renewed: true},
+		"it completes during the pass":            {during: true, handshake: time.Now()},
+		"it begins during the pass":               {during: true, handshake: never},
+		"it begins after the plan":                {planned: true, handshake: never},
+		"it began less than a second ago":         {before: true, handshake: never},
+		"it did not complete, and another begins": {before: true, during: true, handshake: never},
+	} {
 		t.Run(name, func(t *testing.T) {
 			w := newGatewayWorld(t)
 			w.pass(t.Context())
 			w.liveness.up, w.liveness.since = false, time.Now().Add(-3*time.Second)
+			peer := w.last.Load().tunnels[0].Peers[0]
+			arrive := func() { w.tunnels.Handshake("mesh0", peer.PublicKey, peer.Endpoint, c.handshake, 148) }
+			if c.before {
+				arrive()
+			}
 			w.pass(t.Context())
 			last := *w.last.Load()
 			last.at = last.at.Add(-time.Second)
 			w.last.Store(&last)
-			peer := last.tunnels[0].Peers[0]
-			w.liveness.reading = func() {
-				if completes {
-					w.tunnels.Handshake("mesh0", peer.PublicKey, peer.Endpoint, time.Now(), 100)
-				}
+			if c.during {
+				w.liveness.reading = arrive
+			}
+			if c.planned {
+				w.registrar.onSet = arrive
 			}
 			w.pass(t.Context())
-			assert.Equal(t, !completes, w.last.Load().desired.Tunnels[0].Peers[0].Renew)
+			now := w.last.Load().tunnels[0].Peers[0]
+			assert.Equal(t, c.renewed, now.ReceivedBytes == 0)
 		})
 	}
 }

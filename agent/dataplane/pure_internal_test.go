@@ -8,7 +8,36 @@ import (
 
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/tunnel"
 )
+
+func TestArrivalBeginsWithTheFirstPacketAfterARenewalOrAPause(t *testing.T) {
+	start, key := time.Unix(1000, 0), tunnel.PublicKey{1}
+	var now map[tunnel.PublicKey]plan.Arrival
+	for _, step := range []struct {
+		at, received uint64 // s, bytes
+		first, last  uint64 // s; 0: no packet has arrived
+	}{
+		{at: 1},
+		{at: 2, received: 148, first: 2, last: 2},
+		{at: 3, received: 148, first: 2, last: 2},
+		{at: 4, received: 296, first: 2, last: 4},
+		{at: 9, received: 444, first: 9, last: 9},
+		{at: 10, received: 148, first: 10, last: 10},
+		{at: 11},
+		{at: 12, received: 148, first: 12, last: 12},
+	} {
+		second := func(n uint64) time.Time { return start.Add(time.Duration(n) * time.Second) }
+		now = arrivals(now, second(step.at), []tunnel.Observed{{Peers: []tunnel.ObservedPeer{
+			{Peer: tunnel.Peer{PublicKey: key}, ReceivedBytes: step.received},
+		}}})
+		want := map[tunnel.PublicKey]plan.Arrival{}
+		if step.first != 0 {
+			want[key] = plan.Arrival{Received: step.received, First: second(step.first), Last: second(step.last)}
+		}
+		assert.Equal(t, want, now, step.at)
+	}
+}
 
 func TestDepartedDatacenterStaysForTheGrace(t *testing.T) {
 	east, west := catalog.Datacenter{Name: "east"}, catalog.Datacenter{Name: "west"}

@@ -110,6 +110,7 @@ func TestLoneCandidateGetsAHandshakeInEachTurn(t *testing.T) {
 	for name, c := range map[string]struct {
 		down, before time.Duration // before: since the last pass; 0: there was none
 		heard        time.Duration // ago; 0: never
+		arrived      time.Duration // ago, the first packet of a handshake; 0: none
 		undecided    bool
 		renewed      bool
 	}{
@@ -118,6 +119,8 @@ func TestLoneCandidateGetsAHandshakeInEachTurn(t *testing.T) {
 		"the pass before was in the same turn": {down: 1900 * time.Millisecond, before: 200 * time.Millisecond},
 		"the pass before was before it":        {down: 1900 * time.Millisecond, before: time.Minute, renewed: true},
 		"the first pass of an agent":           {down: 1100 * time.Millisecond},
+		"a handshake of the peer has begun":    {down: 1100 * time.Millisecond, before: 200 * time.Millisecond, arrived: 900 * time.Millisecond},
+		"it has not completed in a turn":       {down: 1100 * time.Millisecond, before: 200 * time.Millisecond, arrived: time.Second, renewed: true},
 		"the peer may have a session":          {down: 4 * time.Second, before: time.Second, heard: 10 * time.Second},
 		"no verdict yet":                       {down: 1100 * time.Millisecond, before: 200 * time.Millisecond, undecided: true, renewed: true},
 		"no verdict yet, a session":            {down: 20 * time.Second, before: time.Second, heard: 19 * time.Second, undecided: true},
@@ -135,8 +138,14 @@ func TestLoneCandidateGetsAHandshakeInEachTurn(t *testing.T) {
 			if c.heard != 0 {
 				in.Observed.Tunnels[0].Peers[0].LastHandshake = now.Add(-c.heard)
 			}
+			peer := &in.Observed.Tunnels[0].Peers[0]
+			peer.ReceivedBytes = 148
+			if c.arrived != 0 {
+				in.Observed.Arrivals = map[tunnel.PublicKey]plan.Arrival{peer.PublicKey: {First: now.Add(-c.arrived)}}
+			}
 			d, _ := gatewayplan.Compute(in)
 			assert.Equal(t, c.renewed, d.Tunnels[0].Peers[0].Renew)
+			assert.Equal(t, c.renewed, d.Tunnels[0].Peers[0].RenewAt == 148)
 		})
 	}
 }

@@ -124,7 +124,20 @@ type Observed struct {
 	// PathMTUs are the sizes of the largest packets that reach each remote gateway
 	// through its tunnel and return, bytes, as far as they are known.
 	PathMTUs map[catalog.GatewayID]int
+	Arrivals map[tunnel.PublicKey]Arrival // of the peers from which a packet has arrived
 }
+
+// Arrival is when authentic packets of a peer arrived, handshakes included, as the
+// counter of its tunnel shows. A handshake counts before it is complete.
+type Arrival struct {
+	Received uint64    // bytes, since the peer was added or renewed
+	First    time.Time // since then, and since the last pause of ArrivalPause
+	Last     time.Time
+}
+
+// ArrivalPause is the time without a packet after which an Arrival begins again: as long
+// as WireGuard waits before it repeats a handshake (REKEY_TIMEOUT, WireGuard paper, §6.4).
+const ArrivalPause = 5 * time.Second
 
 // Session is the liveness of one remote gateway, measured through its tunnel.
 type Session struct {

@@ -125,6 +125,13 @@ func testRenew(t *testing.T, dev tunnel.Device) {
 		p.Renew = false
 		RequireApplied(t, Key(100), want, have)
 	}
+	// It is decided at a count that the peer no longer has.
+	p.Renew, p.RenewAt, p.Endpoint = true, 148, netip.MustParseAddrPort("192.0.2.3:51820")
+	have, err := tunnel.Apply(t.Context(), dev, Key(100), want, true)
+	require.NoError(t, err)
+	require.Equal(t, netip.MustParseAddrPort("192.0.2.2:51820"), have[0].Peers[slices.IndexFunc(have[0].Peers, func(o tunnel.ObservedPeer) bool {
+		return o.PublicKey == p.PublicKey
+	})].Endpoint)
 }
 
 func testMovePrefix(t *testing.T, dev tunnel.Device) {

@@ -38,6 +38,11 @@ const (
 // then. So that each candidate gets one in its turn, the peer is renewed with the
 // new endpoint, unless it may still have a session. A lone candidate gets one in each
 // short turn too: the first one is lost if the peer does not have this gateway yet.
+//
+// A peer from which packets have begun to arrive gets a short turn to complete its own
+// handshake. To renew it in between would leave it with a session that this gateway does
+// not have, which it notices after silenceLimit; and both would do so to each other again,
+// since their turns begin together when their sessions end together.
 func setEndpoint(in plan.Inputs, p peer, t *tunnel.Peer) {
 	current := p.tunnel.Endpoint
 	if current.IsValid() && p.live(in.Now) {
@@ -52,13 +57,13 @@ func setEndpoint(in plan.Inputs, p peer, t *tunnel.Peer) {
 		return
 	}
 	turn := turns(p, in.Now)
-	if turn == 0 && slices.Contains(list, current) {
+	if turn == 0 && slices.Contains(list, current) || in.Now.Sub(p.arrival.First) < shortTurn {
 		return
 	}
 	next, silent := list[turn%len(list)], in.Now.Sub(p.lastReceived()) >= silenceLimit
 	again := silent && turn < shortTurns && !in.Before.IsZero() && turns(p, in.Before) < turn
 	if next != current || again {
-		t.Endpoint, t.Renew = next, silent
+		t.Endpoint, t.Renew, t.RenewAt = next, silent, p.tunnel.ReceivedBytes
 	}
 }
 

@@ -42,6 +42,7 @@ type peer struct {
 	catalog.Gateway
 	session plan.Session        // of liveness; zero while there is none
 	tunnel  tunnel.ObservedPeer // of the data plane; zero while there is none
+	arrival plan.Arrival        // of packets; zero: none yet
 	state   liveness
 
 	candidates []netip.AddrPort // endpoints that are worth trying, best first
@@ -168,6 +169,7 @@ func invalidReason(in plan.Inputs, g catalog.Gateway, taken map[any]catalog.Gate
 // observed finds what the data plane and liveness report of a gateway.
 type observed struct {
 	sessions map[catalog.GatewayID]plan.Session
+	arrivals map[tunnel.PublicKey]plan.Arrival
 	peers    map[deviceKey]*tunnel.ObservedPeer
 }
 
@@ -178,7 +180,11 @@ type deviceKey struct {
 }
 
 func newObserved(in plan.Inputs) observed {
-	o := observed{sessions: map[catalog.GatewayID]plan.Session{}, peers: map[deviceKey]*tunnel.ObservedPeer{}}
+	o := observed{
+		sessions: map[catalog.GatewayID]plan.Session{},
+		arrivals: in.Observed.Arrivals,
+		peers:    map[deviceKey]*tunnel.ObservedPeer{},
+	}
 	for _, s := range in.Observed.Sessions {
 		o.sessions[s.Gateway] = s
 	}
@@ -192,7 +198,7 @@ func newObserved(in plan.Inputs) observed {
 
 // peer returns a gateway with its liveness and its state in the data plane.
 func (o observed) peer(in plan.Inputs, g catalog.Gateway) peer {
-	p := peer{Gateway: g, tunnel: o.tunnel(in, g)}
+	p := peer{Gateway: g, tunnel: o.tunnel(in, g), arrival: o.arrivals[tunnel.PublicKey(g.PublicKey)]}
 	s, ok := o.sessions[g.ID()]
 	p.session = s
 	switch {

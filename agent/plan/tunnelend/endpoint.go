@@ -19,14 +19,14 @@ const Turn = 5 * time.Second
 // are tried in turn. Candidates of a family of which this host has no
 // address are left out. The slice of candidates is modified.
 func SetEndpoint(h plan.Host, tunnels []tunnel.Observed, device string, candidates []netip.AddrPort, now time.Time, peer *tunnel.Peer) {
-	var current netip.AddrPort
+	var current tunnel.ObservedPeer
 	for _, t := range tunnels {
 		for _, p := range t.Peers {
 			if t.Name != device || p.PublicKey != peer.PublicKey {
 				continue
 			}
-			current = p.Endpoint
-			if current.IsValid() && !p.LastHandshake.IsZero() && now.Sub(p.LastHandshake) < plan.HandshakeLifetime {
+			current = p
+			if current.Endpoint.IsValid() && !p.LastHandshake.IsZero() && now.Sub(p.LastHandshake) < plan.HandshakeLifetime {
 				return
 			}
 		}
@@ -38,7 +38,7 @@ func SetEndpoint(h plan.Host, tunnels []tunnel.Observed, device string, candidat
 	}
 	slices.SortFunc(candidates, netip.AddrPort.Compare)
 	peer.Endpoint = candidates[ClockTurns(now)%len(candidates)]
-	peer.Renew = current.IsValid() && current != peer.Endpoint
+	peer.Renew, peer.RenewAt = current.Endpoint.IsValid() && current.Endpoint != peer.Endpoint, current.ReceivedBytes
 }
 
 // ClockTurns counts the turns since 1970.
