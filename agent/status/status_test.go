@@ -222,3 +222,17 @@ func TestStatusNamesTheGatewaysThatHoldBackAFeatureLevel(t *testing.T) {
 	assert.Equal(t, uint32(2), federation.FeatureLevel)
 	assert.Equal(t, &status.HeldBack{FeatureLevel: 3, Gateways: []string{"north/a", "west/b"}}, federation.HeldBack)
 }
+
+// The level of a gateway is what it states itself.
+func TestGatewayThatStatesAnUnknownLevelIsNoFaultOfTheOthers(t *testing.T) {
+	s := member()
+	for i, g := range s.Inputs.Catalog.Gateways {
+		s.Inputs.Catalog.Gateways[i].FeatureLevel = catalog.Level
+		if g.ID() == "north/a" {
+			s.Inputs.Catalog.Gateways[i].FeatureLevel = 1<<32 - 1
+		}
+	}
+	federation := status.Build(s).Federation
+	assert.Equal(t, uint32(catalog.Level), federation.FeatureLevel)
+	assert.Nil(t, federation.HeldBack)
+}

@@ -47,8 +47,10 @@ const LevelAllowed = levelAllow
 // that states a low level holds back.
 const levelOldest = 2
 
-// Level returns the feature level of the program of g, not below levelOldest.
-func (g Gateway) Level() uint32 { return max(g.FeatureLevel, levelOldest) }
+// Level returns the feature level of the program of g, not below levelOldest and not above
+// Level. A gateway states its level itself: one above Level is at least
+// its own, and makes no other gateway too old.
+func (g Gateway) Level() uint32 { return min(max(g.FeatureLevel, levelOldest), Level) }
 
 // needs returns the level of a command with the record g, which without g is level.
 func (g Gateway) needs(level uint32) uint32 {
@@ -61,7 +63,7 @@ func (g Gateway) needs(level uint32) uint32 {
 // Levels are the feature levels of the gateways of a federation.
 type Levels struct {
 	Common uint32      // that all have: the leader accepts commands up to it; 0 if there is no gateway
-	Newest uint32      // that one has
+	Newest uint32      // that one has, of those up to Level
 	Behind []GatewayID // the gateways below Newest, sorted
 }
 

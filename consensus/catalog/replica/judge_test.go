@@ -302,3 +302,25 @@ func TestGatewayCannotStateALowerLevelThanTheFederationUses(t *testing.T) {
 	low.FeatureLevel = catalog.LevelLimits - 1
 	m.notWritten(m.judge(m.sign(northGateway, catalog.NewUpdateGateway(low)))[0], catalog.CodeFeatureLevel)
 }
+
+// A gateway that states a level above all known ones raises neither what others need nor
+// what the federation uses.
+func TestGatewayThatStatesAnUnknownLevelHoldsBackNothing(t *testing.T) {
+	m := upgraded(t)
+	high := testGateway("north", "gw0")
+	high.FeatureLevel = 1<<32 - 1
+	m.must(northGateway, catalog.NewUpdateGateway(high))
+	for version, code := range map[uint32]string{catalog.Level + 1: catalog.CodeUnknownCommand, 1<<32 - 1: catalog.CodeUnknownCommand} {
+		cmd := m.sign(northGateway, catalog.NewUpdateGateway(testGateway("north", "gw0")))
+		cmd.Version = version
+		refusal := m.notWritten(m.judge(cmd)[0], code)
+		assert.NotContains(t, refusal.Message, "west")
+	}
+	assert.Zero(t, m.state.View().Settings().FeatureLevel)
+	require.NotNil(t, m.judge(m.sign(westGateway, catalog.NewSetLimits(limit("services", 20_000))))[0].Command)
+	m.must(eastGateway, catalog.NewSetLimits(limit("services", 20_000)))
+	assert.Equal(t, uint32(catalog.LevelLimits), m.state.View().Settings().FeatureLevel)
+	west := testGateway("west", "gw0")
+	west.FeatureLevel, west.Version = catalog.LevelLimits, "v2"
+	require.NotNil(t, m.judge(m.sign(westGateway, catalog.NewUpdateGateway(west)))[0].Command)
+}

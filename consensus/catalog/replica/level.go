@@ -20,7 +20,7 @@ func checkLevel(txn *table.Txn, cmd *catalogpb.Command) *catalog.Refusal {
 	if r := agreement.HoldBack(cmd.GetVersion(), gatewaysBelow(txn, cmd.GetVersion())); r != nil {
 		return r
 	}
-	used := settings(txn).FeatureLevel
+	used := min(settings(txn).FeatureLevel, catalog.Level) // higher: of a build that this one cannot judge
 	_, g := catalog.Records(cmd)
 	if g == nil || (catalog.Gateway{FeatureLevel: g.GetFeatureLevel()}).Level() >= used {
 		return nil
