@@ -2,9 +2,10 @@ package catalog
 
 import "fmt"
 
-// Equal reports whether o and p are equal apart from ModifiedIndex.
+// Equal reports whether o and p are equal apart from ModifiedIndex and the time, by which
+// a member could repeat the same observation as another one without end.
 func (o Observation) Equal(p Observation) bool {
-	return o.Observer == p.Observer && o.Peer == p.Peer && o.Endpoint == p.Endpoint && o.At.Equal(p.At)
+	return o.Observer == p.Observer && o.Peer == p.Peer && o.Endpoint == p.Endpoint
 }
 
 // Check returns why the catalog refuses the endpoint of o, or nil.

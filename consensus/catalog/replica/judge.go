@@ -114,7 +114,7 @@ func (j *judge) count(txn *table.Txn, changes []table.Change) *catalog.Refusal {
 }
 
 // changesRecords reports whether there are changes besides those of clients, and of the
-// index of the last change of a record alone.
+// index of the last change of a record, or the time of an observation, alone.
 func changesRecords(changes []table.Change) bool {
 	for _, c := range changes {
 		if c.Table != tableClients && !changesNothing(c) {

@@ -118,7 +118,7 @@ func TestLeaderDoesNotWriteARepeatedExportOfTheFuture(t *testing.T) {
 func TestLeaderWritesWhatChangesARecord(t *testing.T) {
 	m := populated(t)
 	seen := observations(eastGateway)
-	seen[0].At = m.now.Add(time.Second)
+	seen[0].Endpoint = netip.MustParseAddrPort("198.51.100.7:4501")
 	labels := testService("west", "web", "a", "10.2.0.1")
 	labels.Labels = nil
 	for _, cmd := range []*catalogpb.Command{
@@ -127,5 +127,30 @@ func TestLeaderWritesWhatChangesARecord(t *testing.T) {
 		catalog.NewRevokeToken("open"),
 	} {
 		assert.NotNil(t, m.judge(m.sign(westGateway, cmd))[0].Command, "%T", cmd.GetBody())
+	}
+}
+
+// A member could write without end what shows nothing new. Apply stores such a
+// time, as builds before do.
+func TestLeaderDoesNotWriteAnObservationOfWhichOnlyTheTimeDiffers(t *testing.T) {
+	m := populated(t)
+	seen := observations(eastGateway, northGateway)
+	put := func() *catalogpb.Command { return m.sign(westGateway, catalog.NewPutObservations(seen)) }
+	require.Nil(t, m.entry(put())[0].Refusal)
+	for _, at := range []time.Time{m.now.Add(time.Second), {}, m.now.Add(-time.Hour), m.now.Add(100 * 365 * 24 * time.Hour)} {
+		m.wait(time.Minute)
+		seen[0].At, seen[1].At = at, at
+		v := m.judge(put())[0]
+		assert.Nil(t, v.Command, "it is written with the time %s", at)
+		assert.Nil(t, v.Result.Refusal)
+	}
+	seen[1].Endpoint = netip.MustParseAddrPort("198.51.100.7:4501")
+	assert.NotNil(t, m.judge(put())[0].Command, "one of them differs")
+	seen[1].Endpoint = seen[0].Endpoint
+	at := m.now.Add(time.Second)
+	seen[0].At, seen[1].At = at, at
+	require.Nil(t, m.entry(put())[0].Refusal)
+	for _, o := range m.state.View().ObservationsBy(westGateway) {
+		assert.True(t, o.At.Equal(at), "of a log that has it")
 	}
 }
