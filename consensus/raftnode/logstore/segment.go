@@ -11,7 +11,8 @@ import (
 
 const (
 	segmentHeader = 64
-	segmentSize   = 4 << 20
+	firstSegment  = 256 << 10
+	segmentSize   = 4 << 20 // of the largest, unless one batch needs more
 	maxSegment    = 1 << 30
 	pageSize      = 4096
 	suffix        = ".log"

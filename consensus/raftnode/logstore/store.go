@@ -14,7 +14,7 @@ import (
 type Store struct {
 	dir  files
 	lock *os.File // nil in tests
-	size int      // of a new segment
+	size int      // of the largest segments
 
 	// writing is held over a batch and its sync; readers do not wait for it.
 	writing  sync.Mutex
@@ -68,7 +68,7 @@ func create(dir files, size int) (*Store, error) {
 	if len(numbers) > 0 {
 		return nil, fmt.Errorf("create a log: there is one: %w", os.ErrExist)
 	}
-	first, err := createSegment(dir, 1, 0, size, 0)
+	first, err := createSegment(dir, 1, 0, min(firstSegment, size), 0)
 	if err != nil {
 		return nil, err
 	}
@@ -269,7 +269,7 @@ func (s *Store) reserve(size int) (*segment, error) {
 	if t.room(size) {
 		return t, nil
 	}
-	next, err := createSegment(s.dir, t.number+1, t.end, s.size, size)
+	next, err := createSegment(s.dir, t.number+1, t.end, min(2*t.capacity, s.size), size)
 	if err != nil {
 		return nil, s.fail(err)
 	}

@@ -96,7 +96,7 @@ func TestWholeSegmentsOfADeletedBeginningAreRemoved(t *testing.T) {
 		require.NoError(t, err)
 		return len(found)
 	}
-	require.Equal(t, 7, count(), "three entries in each")
+	require.Equal(t, 9, count(), "no, one, two, then three entries in each")
 	require.NoError(t, s.DeleteRange(1, 10))
 	requireBounds(t, s, 11, 20)
 	require.Equal(t, 4, count())
@@ -143,12 +143,30 @@ func TestALogOpensWhenItsLockIsReleased(t *testing.T) {
 func TestASmallBatchCostsOneSync(t *testing.T) {
 	s, _ := create(t)
 	before := s.Stats()
-	for i := uint64(1); i <= 1000; i++ {
+	for i := uint64(1); i <= 500; i++ {
 		require.NoError(t, s.StoreLog(&raft.Log{Index: i, Data: make([]byte, 400)}))
 	}
 	cost := s.Stats()
-	require.Equal(t, uint64(1000), cost.Syncs-before.Syncs)
-	require.Less(t, cost.Bytes-before.Bytes, uint64(1000*600))
+	require.Equal(t, uint64(500), cost.Syncs-before.Syncs)
+	require.Less(t, cost.Bytes-before.Bytes, uint64(500*600))
+}
+
+// A start reads whole segments: those of a log with few entries are small.
+func TestSegmentsGrowWithTheLog(t *testing.T) {
+	s, dir := create(t)
+	for i := uint64(1); i <= 120; i++ {
+		require.NoError(t, s.StoreLog(&raft.Log{Index: i, Data: make([]byte, 100<<10)}))
+	}
+	segments, err := filepath.Glob(filepath.Join(dir, "*.log"))
+	require.NoError(t, err)
+	var sizes []int64
+	for _, name := range segments {
+		info, err := os.Stat(name)
+		require.NoError(t, err)
+		sizes = append(sizes, info.Size()>>10)
+	}
+	require.Equal(t, []int64{256, 512, 1024, 2048, 4096, 4096, 4096}, sizes)
+	requireBounds(t, reopen(t, s, dir), 1, 120)
 }
 
 func TestEntriesAreReadWhileOthersAreStoredAndDeleted(t *testing.T) {
