@@ -38,7 +38,9 @@ func SetEndpoint(h plan.Host, tunnels []tunnel.Observed, device string, candidat
 	}
 	slices.SortFunc(candidates, netip.AddrPort.Compare)
 	peer.Endpoint = candidates[ClockTurns(now)%len(candidates)]
-	peer.Renew, peer.RenewAt = current.Endpoint.IsValid() && current.Endpoint != peer.Endpoint, current.ReceivedBytes
+	if current.Endpoint.IsValid() && current.Endpoint != peer.Endpoint {
+		peer.Renew, peer.RenewAt = true, current.ReceivedBytes
+	}
 }
 
 // ClockTurns counts the turns since 1970.
