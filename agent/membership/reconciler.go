@@ -13,6 +13,7 @@ import (
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/agent/registrar"
 	"github.com/meshway/meshway/agent/status"
+	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 )
@@ -275,7 +276,7 @@ func joinFailure(err error) (p *plan.Problem, final bool) {
 		Message:  "this gateway failed to join with the configured token: " + err.Error(),
 		Remedy:   "the agent tries again automatically",
 	}
-	temporary := []string{control.CodeUnreachable, codeSiteUnknown, codeSharedStateUnknown, codeLocked, codeBusy}
+	temporary := []string{control.CodeUnreachable, codeSiteUnknown, codeSharedStateUnknown, codeLocked, codeBusy, consensus.CodeTooManyRequests}
 	if final = refusal != nil && !slices.Contains(temporary, refusal.Code); final {
 		p.Remedy = refusal.Remedy
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/meshway/meshway/agent/notify"
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/agent/status"
+	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/tunnel"
 )
@@ -291,6 +292,7 @@ func TestJoinIsTriedAgainOnlyIfItsFailureIsTemporary(t *testing.T) {
 		"the site is unknown":       {err: &catalog.Refusal{Code: codeSiteUnknown}, code: "join-failed"},
 		"the state is unknown":      {err: &catalog.Refusal{Code: codeSharedStateUnknown}, code: "join-failed"},
 		"another gateway joins":     {err: &catalog.Refusal{Code: codeLocked}, code: "join-failed"},
+		"the budget is used up":     {err: &catalog.Refusal{Code: consensus.CodeTooManyRequests, Remedy: "create one"}, code: "join-failed"},
 		"another command runs":      {err: fmt.Errorf("join: %w", busy()), code: "join-failed"},
 		"the token is refused":      {err: &catalog.Refusal{Code: "token-expired", Remedy: "create one"}, code: "join-failed", final: true},
 		"the token is used already": {err: fmt.Errorf("join: %w", &catalog.Refusal{Code: "token-used", Remedy: "create one"}), code: "join-failed", final: true},

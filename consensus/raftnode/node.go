@@ -95,6 +95,7 @@ func openNode(cfg Config) (*Node, error) {
 	}
 	n.timers.Store(&cfg.Timers)
 	n.fsm = fsm.New(n.fail)
+	n.fsm.OnApply(consensus.MemberChanges(n.safeguards.requests.Applied))
 	s, err := disk.Open(cfg.Dir, cfg.LogStore, cfg.Host.Disk, hclogger.New(cfg.Log))
 	if err != nil {
 		return nil, err
@@ -106,8 +107,7 @@ func openNode(cfg Config) (*Node, error) {
 	return n, nil
 }
 
-// load replays the content of the directory and checks that it belongs to this
-// gateway and federation.
+// load replays the content of the directory, which must be of this gateway and federation.
 func (n *Node) load() error {
 	owner := disk.Owner{Gateway: n.cfg.ID, Federation: n.cfg.Federation}
 	// The directory of another gateway is refused before its content is read.

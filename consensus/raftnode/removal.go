@@ -13,14 +13,15 @@ import (
 	"github.com/meshway/meshway/consensus/raftnode/internal/quorum"
 )
 
-// check checks a command before it is in the log, by rules that depend on what only the
-// leader has observed, or that a member of an earlier build does not have. Errors are
-// those of checkRemoval.
+// check checks a command before it is in the log, by rules that depend on what only the leader has
+// observed, or that a member of an earlier build does not have. Errors are those of checkRemoval.
 func (n *Node) check(cmd *catalogpb.Command, now time.Time) error {
-	if t, ok := n.View().Token(cmd.GetJoin().GetTokenId()); ok && cmd.GetJoin() != nil {
-		if refusal := quorum.CheckInviter(t, catalog.GatewayID(cmd.GetAuthor())); refusal != nil {
-			return refusal
-		}
+	t, ok := n.View().Token(cmd.GetJoin().GetTokenId())
+	if refusal := quorum.CheckInviter(t, catalog.GatewayID(cmd.GetAuthor())); ok && refusal != nil {
+		return refusal
+	}
+	if refusal := n.safeguards.requests.Members(consensus.MemberChange(cmd), n.cfg.Host.Now(), now); refusal != nil {
+		return refusal
 	}
 	if consensus.OfLeader(cmd) && cmd.GetClient() != "" {
 		return catalog.Malformed("body", "only the leader records requests")
@@ -28,10 +29,9 @@ func (n *Node) check(cmd *catalogpb.Command, now time.Time) error {
 	return n.checkRemoval(cmd, now)
 }
 
-// checkRemoval checks a removal of a datacenter before it is in the log: after
-// that entry its gateways are not trusted, so that a datacenter whose votes are
-// needed could not be removed from raft either. The error is a *catalog.Refusal,
-// or matches consensus.ErrNotLeader if the caller has to retry.
+// checkRemoval checks a removal of a datacenter before it is in the log: after that entry its gateways
+// are not trusted, so that a datacenter whose votes are needed could not be removed from raft either.
+// The error is a *catalog.Refusal, or matches consensus.ErrNotLeader if the caller has to retry.
 func (n *Node) checkRemoval(cmd *catalogpb.Command, now time.Time) error {
 	body := cmd.GetRemoveDatacenter()
 	dc := catalog.DatacenterName(body.GetDatacenter())

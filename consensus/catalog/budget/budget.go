@@ -1,6 +1,7 @@
 // Package budget bounds the requests of a datacenter that concern others: removals of
-// datacenters, and what the leader does on request. One that makes them in a loop would
-// keep the others from writing, or remove one after the other. It is pure.
+// datacenters, what the leader does on request, and changes of the members, each of which
+// changes the configuration of raft. One that makes them in a loop would keep the others
+// from writing, or remove one after the other. It is pure.
 package budget
 
 import (
@@ -18,20 +19,29 @@ type Kind string
 const (
 	Operations Kind = "leader operations"
 	Removals   Kind = "removals of datacenters"
+	Members    Kind = "changes of members" // not in Settings: each member counts what it applies
 )
 
 // Burst returns how many requests a datacenter may make at once.
 func (k Kind) Burst() int {
-	if k == Removals {
+	switch k {
+	case Removals:
 		return 3
+	case Members:
+		return 128 // all gateways that a datacenter may have are replaced at once: 63 leave, 63 enrol
+	case Operations:
 	}
 	return 5
 }
 
 // Interval returns how often a datacenter may make another one.
 func (k Kind) Interval() time.Duration {
-	if k == Removals {
+	switch k {
+	case Removals:
 		return 10 * time.Minute
+	case Members:
+		return 15 * time.Second
+	case Operations:
 	}
 	return time.Minute
 }
@@ -51,6 +61,15 @@ func (k Kind) After(until, at time.Time) time.Time {
 	return until.Add(k.Interval())
 }
 
+// Bound returns until, but not later than what a datacenter pays for whose requests are
+// limited: those of the leader's own datacenter may be not, see raftnode.
+func (k Kind) Bound(until, at time.Time) time.Time {
+	if most := at.Add(catalog.MaxClockSkew + time.Duration(k.Burst())*k.Interval()); until.After(most) {
+		return most
+	}
+	return until
+}
+
 // Until returns until when a datacenter has requests to pay for, as the catalog has it.
 func Until(s catalog.Settings, kind Kind, dc catalog.DatacenterName) time.Time {
 	for _, b := range s.Budgets {
@@ -65,11 +84,7 @@ func Until(s catalog.Settings, kind Kind, dc catalog.DatacenterName) time.Time {
 // has been paid for longer ago than clocks may differ, so that what it returns does not
 // grow with the datacenters that were members.
 func Spend(s catalog.Settings, kind Kind, dc catalog.DatacenterName, at time.Time) catalog.Settings {
-	until := kind.After(Until(s, kind, dc), at)
-	// The requests of the leader's own datacenter are not limited, see raftnode.
-	if most := at.Add(catalog.MaxClockSkew + time.Duration(kind.Burst())*kind.Interval()); until.After(most) {
-		until = most
-	}
+	until := kind.Bound(kind.After(Until(s, kind, dc), at), at)
 	s.Budgets = slices.DeleteFunc(slices.Clone(s.Budgets), func(b catalog.Budget) bool {
 		return b.Datacenter == dc && b.Kind == string(kind) || at.Sub(b.Until) > 2*catalog.MaxClockSkew
 	})

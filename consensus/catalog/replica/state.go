@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 	"github.com/meshway/meshway/consensus/catalog/quota"
 	"github.com/meshway/meshway/consensus/catalog/replica/internal/table"
 )
@@ -17,8 +18,9 @@ import (
 // member. Only the code that runs raft calls Apply and Restore. All methods may be
 // called concurrently.
 type State struct {
-	write    sync.Mutex // held during Apply and Restore
-	observer Observer   // nil: none
+	write    sync.Mutex                                   // held during Apply and Restore
+	observer Observer                                     // nil: none
+	applied  func([]*catalogpb.Command, []catalog.Result) // nil: none
 
 	mu       sync.RWMutex // guards the following fields
 	db       *table.DB
@@ -39,6 +41,10 @@ type Observer func(before, after *View, changes iter.Seq2[any, any])
 
 // Observe sets the observer. It must be called before the first change.
 func (s *State) Observe(o Observer) { s.observer = o }
+
+// OnApply sets what is called with the commands of each entry, and their results, before
+// readers see their changes. It must be called before the first change.
+func (s *State) OnApply(f func([]*catalogpb.Command, []catalog.Result)) { s.applied = f }
 
 // Apply applies one log entry, as encoded by Marshal, and returns a result for each
 // of its commands. A command that breaks a rule has a Refusal in its result and
@@ -72,6 +78,9 @@ func (s *State) Apply(index uint64, entry []byte) ([]catalog.Result, error) {
 	}
 	w.sweep()
 	insert(txn, tableMeta, &meta{Index: index})
+	if s.applied != nil {
+		s.applied(cmds, results)
+	}
 	s.commit(txn)
 	return results, nil
 }

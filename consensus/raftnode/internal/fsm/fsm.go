@@ -46,6 +46,9 @@ func New(fail func(error)) *Machine {
 	return f
 }
 
+// OnApply sets what is called with the commands that are applied; see replica.State.OnApply.
+func (f *Machine) OnApply(call func([]*catalogpb.Command, []catalog.Result)) { f.state.OnApply(call) }
+
 // Feed returns the latest changes of the services in View.
 func (f *Machine) Feed() *feed.Feed { return f.feed }
 

@@ -3,6 +3,7 @@ package quorum
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -16,10 +17,11 @@ import (
 // may make and that concern others (package budget). The catalog has them too, so that
 // the next leader does not count from zero: from catalog.LevelLimits on (requests to
 // remove a datacenter that is alive: catalog.LevelRemoval), and as soon as their entries
-// are applied.
+// are applied. What the catalog does not have is counted by each member as it is applied.
 type Requests struct {
-	mu      sync.Mutex                // guards all following fields
-	spent   map[requestsKey]time.Time // when all requests that were made are paid for
+	mu      sync.Mutex                           // guards all following fields
+	spent   map[requestsKey]time.Time            // when all requests that were made are paid for
+	applied map[catalog.DatacenterName]time.Time // the same of budget.Members, by the log
 	first   map[catalog.DatacenterName]removalRequest
 	refused map[refusedKey]uint64
 }
@@ -105,6 +107,42 @@ func (r *Requests) Confirmed(by, of catalog.DatacenterName, have catalog.Setting
 	}
 	r.first[of] = removalRequest{by, now}
 	return false
+}
+
+// Members refuses a change of the members by a datacenter that has made too many, by the
+// time of day, and else records it. An empty one changes none.
+func (r *Requests) Members(by catalog.DatacenterName, at, now time.Time) *catalog.Refusal {
+	if by == "" {
+		return nil
+	}
+	r.mu.Lock()
+	allowed := budget.Members.Allows(r.applied[by], at) && r.allows(budget.Members, by, catalog.Settings{}, at)
+	r.mu.Unlock()
+	if allowed {
+		r.Spend(budget.Members, by, now)
+		return nil
+	}
+	return &catalog.Refusal{
+		Code: consensus.CodeTooManyRequests, Field: "gateway",
+		Message: fmt.Sprintf("datacenter %s has enrolled and removed gateways, or admitted datacenters, %d times within minutes",
+			by, budget.Members.Burst()),
+		Remedy: fmt.Sprintf("wait %s for each further one; if no operator of %s does this, look for a gateway there that restarts in a loop, or for an intruder",
+			budget.Members.Interval(), by),
+	}
+}
+
+// Applied counts a change of the members in the log, by the time of its command: the next
+// leader does not count from zero.
+func (r *Requests) Applied(by catalog.DatacenterName, at time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.applied == nil {
+		r.applied = make(map[catalog.DatacenterName]time.Time)
+	}
+	maps.DeleteFunc(r.applied, func(_ catalog.DatacenterName, until time.Time) bool {
+		return at.Sub(until) > 2*catalog.MaxClockSkew
+	})
+	r.applied[by] = budget.Members.Bound(budget.Members.After(r.applied[by], at), at)
 }
 
 // CountRefusal counts a command that was refused.

@@ -1,0 +1,90 @@
+package raftnode_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshway/meshway/consensus"
+	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/budget"
+	"github.com/meshway/meshway/consensus/consensustest"
+)
+
+// enrol adds a gateway to the datacenter of m, and removes it again if remove is set.
+func enrol(t *testing.T, m *consensustest.Member, gateway string, remove bool) *catalog.Refusal {
+	t.Helper()
+	dc, _ := m.Names()
+	cmd := consensustest.NewAddGateway(m.ID, dc, gateway)
+	if remove {
+		cmd = catalog.NewRemoveGateway(catalog.NewGatewayID(dc, gateway))
+	}
+	results, err := m.Node.Propose(context.Background(), cmd)
+	require.NoError(t, err)
+	return results[0].Refusal
+}
+
+// Each enrolment and each removal of a gateway changes the configuration of raft.
+func TestOneMemberEnrolsAndRemovesGatewaysOnlyAFewTimesAMinute(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := consensustest.New(t, 3, consensustest.Options{})
+		time.Sleep(20 * time.Second) // it leads for long enough
+		leader := c.Leader()
+		hostile, honest := others(c, leader)[0], others(c, leader)[1]
+		begin := time.Now()
+		var refusal *catalog.Refusal
+		made := 0
+		for ; refusal == nil && made < 1000; made++ {
+			refusal = enrol(t, hostile, "ghost", made%2 == 1)
+		}
+		require.NotNil(t, refusal, "no limit was reached")
+		assert.Equal(t, consensus.CodeTooManyRequests, refusal.Code)
+		assert.Contains(t, refusal.Remedy, "wait 15s")
+		most := budget.Members.Burst() + 1 + int(time.Since(begin)/budget.Members.Interval())
+		assert.LessOrEqual(t, made-1, most)
+		assert.GreaterOrEqual(t, made-1, budget.Members.Burst()-1, "its own admission is one")
+		assert.Contains(t, leader.Node.Status().RefusedCommands,
+			consensus.RefusedCommands{Author: hostile.ID, Code: consensus.CodeTooManyRequests, Count: 1})
+
+		for i := range 8 { // as when a chart is installed
+			require.Nil(t, enrol(t, honest, fmt.Sprint("gw", 10+i), false), "the budget of another datacenter")
+			require.Nil(t, enrol(t, honest, fmt.Sprint("gw", 10+i), true))
+		}
+		require.NoError(t, leader.Node.TransferLeader(context.Background(), honest.ID))
+		c.Until("the next leader", func() bool { return c.Leader() == honest })
+		refusal = enrol(t, hostile, "another", false)
+		require.NotNil(t, refusal, "the next leader counts from zero")
+		assert.Equal(t, consensus.CodeTooManyRequests, refusal.Code)
+
+		time.Sleep(2 * budget.Members.Interval())
+		require.Nil(t, enrol(t, hostile, "another", false))
+		time.Sleep(2 * budget.Members.Interval())
+		require.Nil(t, enrol(t, hostile, "another", true))
+	})
+}
+
+// A member that starts again counts by its log.
+func TestAMemberThatStartsAgainHasTheChangesOfMembersOfItsLog(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := consensustest.New(t, 3, consensustest.Options{})
+		leader := c.Leader()
+		hostile, next := others(c, leader)[0], others(c, leader)[1]
+		for made := 0; enrol(t, hostile, "ghost", made%2 == 1) == nil; made++ {
+			require.Less(t, made, 1000, "no limit was reached")
+		}
+		c.WaitEqual()
+		next.Stop()
+		next.Open()
+		next.Start()
+		c.WaitEqual()
+		require.NoError(t, leader.Node.TransferLeader(context.Background(), next.ID))
+		c.Until("the next leader", func() bool { return c.Leader() == next })
+		refusal := enrol(t, hostile, "another", false)
+		require.NotNil(t, refusal)
+		assert.Equal(t, consensus.CodeTooManyRequests, refusal.Code)
+	})
+}
