@@ -44,7 +44,7 @@ func (a *Agent) RotateCA(ctx context.Context, request RotateRequest, progress me
 	case rotation.Pending:
 		progress("announced", "the catalog has the new CA; the former one is still trusted")
 	case rotation.Due:
-		if err := rotation.CheckLevels(r.member.View().Gateways()); err != nil {
+		if err := rotation.CheckLevels(dc.Name, r.member.View().Gateways()); err != nil {
 			return err
 		}
 		if request.DryRun {

@@ -41,15 +41,16 @@ func StageOf(dc catalog.Datacenter, own *identity.CA, again bool, now time.Time)
 }
 
 // CheckLevels returns an error while a gateway runs a version that cannot follow the
-// replacement of a CA.
-func CheckLevels(gateways []catalog.Gateway) error {
+// replacement of the CA of dc. Those of other datacenters count too: they would stop at the
+// command.
+func CheckLevels(dc catalog.DatacenterName, gateways []catalog.Gateway) error {
 	var behind []catalog.GatewayID
 	for _, g := range gateways {
 		if g.Level() < catalog.LevelSuccession {
 			behind = append(behind, g.ID())
 		}
 	}
-	if r := agreement.HoldBack(catalog.LevelSuccession, behind); r != nil {
+	if r := agreement.HoldBack(catalog.LevelSuccession, dc, behind); r != nil {
 		return r
 	}
 	return nil

@@ -191,7 +191,7 @@ func TestALiveDatacenterThatHoldsBackAFeatureLevelIsRemoved(t *testing.T) {
 		require.NotNil(t, refusal)
 		require.Equal(t, catalog.CodeFeatureLevel, refusal.Code)
 		require.Contains(t, refusal.Message, string(hostile.ID))
-		require.Contains(t, refusal.Remedy, "meshctl datacenter remove")
+		require.Contains(t, refusal.Remedy, "meshctl datacenter remove "+string(hostile.ID.Datacenter())+" --force")
 		time.Sleep(20 * time.Second)
 		refusal = remove(t, first, hostile, true)
 		require.NotNil(t, refusal)

@@ -17,7 +17,8 @@ import (
 // store it: the copy of a leader that such a member sent a snapshot has the level that is
 // unstated, until the gateway signs its record again.
 func checkLevel(txn *table.Txn, cmd *catalogpb.Command) *catalog.Refusal {
-	if r := agreement.HoldBack(cmd.GetVersion(), gatewaysBelow(txn, cmd.GetVersion())); r != nil {
+	by := catalog.GatewayID(cmd.GetAuthor()).Datacenter()
+	if r := agreement.HoldBack(cmd.GetVersion(), by, gatewaysBelow(txn, cmd.GetVersion())); r != nil {
 		return r
 	}
 	used := min(settings(txn).FeatureLevel, catalog.Level) // higher: of a build that this one cannot judge
