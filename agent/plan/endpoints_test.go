@@ -232,8 +232,8 @@ func TestAFewObservationsAreTried(t *testing.T) {
 	in := running()
 	fail(&in, "north/a")
 	for port := range uint16(20) {
-		id := catalog.NewGatewayID("dc", fmt.Sprintf("g%d", port))
-		in.Catalog.Gateways = append(in.Catalog.Gateways, gateway("dc", id.Name(), 0, byte(100+port)))
+		id := catalog.NewGatewayID(catalog.DatacenterName(fmt.Sprintf("dc%d", port)), "a")
+		in.Catalog.Gateways = append(in.Catalog.Gateways, gateway(id.Datacenter(), id.Name(), 0, byte(100+port)))
 		in.Catalog.Observations = append(in.Catalog.Observations, catalog.Observation{
 			Observer: id, Peer: "north/a", Endpoint: netip.AddrPortFrom(netip.MustParseAddr("198.51.100.7"), port+1), At: now.Add(time.Duration(port) * time.Second),
 		})

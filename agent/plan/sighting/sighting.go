@@ -14,6 +14,9 @@ import (
 // destination, every observer sees another one.
 const Most = 4
 
+// kept is how many sightings of a gateway are kept: some show the same endpoint.
+const kept = 2 * Most
+
 // Sightings are the endpoints at which gateways were seen. It takes one pass over the
 // observations, of which there is one for each pair of gateways.
 type Sightings struct {
@@ -21,10 +24,13 @@ type Sightings struct {
 	of  map[catalog.GatewayID][]sighting
 }
 
-// sighting is the newest one of an endpoint.
+// sighting is the newest one by the gateways of a datacenter. Only one of each counts: the
+// observers state endpoint and time, and those of one datacenter must not displace what all
+// others see.
 type sighting struct {
 	endpoint netip.AddrPort
 	from     *catalog.Observation
+	by       catalog.DatacenterName // of the observer
 }
 
 // newer orders the newest first, then by observer.
@@ -59,16 +65,16 @@ func Find(v View, observations []catalog.Observation) Sightings {
 			continue
 		}
 		if e := v.endpoint(o, lane); e.IsValid() {
-			s.add(o.Peer, sighting{e, o})
+			s.add(o.Peer, sighting{e, o, o.Observer.Datacenter()})
 		}
 	}
 	return s
 }
 
-// add keeps the newest sighting of each endpoint, and the Most newest endpoints.
+// add keeps the newest sighting of each datacenter, and the newest of these.
 func (s Sightings) add(peer catalog.GatewayID, seen sighting) {
 	list := s.of[peer]
-	switch i := slices.IndexFunc(list, func(o sighting) bool { return o.endpoint == seen.endpoint }); {
+	switch i := slices.IndexFunc(list, func(o sighting) bool { return o.by == seen.by }); {
 	case i >= 0 && list[i].newer(seen) <= 0:
 		return
 	case i >= 0:
@@ -77,7 +83,7 @@ func (s Sightings) add(peer catalog.GatewayID, seen sighting) {
 		list = append(list, seen)
 	}
 	slices.SortFunc(list, sighting.newer)
-	s.of[peer] = list[:min(len(list), Most)]
+	s.of[peer] = list[:min(len(list), kept)]
 }
 
 // endpoint returns the endpoint of a gateway that follows from the observation of

@@ -3,6 +3,7 @@ package sighting_test
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -24,16 +25,19 @@ func view() sighting.View {
 		Advertised: map[catalog.GatewayID][]netip.AddrPort{"west/a": {at("192.0.2.3:51820")}},
 	}
 	for i := range 8 {
-		v.Gateways = append(v.Gateways, catalog.Gateway{Datacenter: "north", Name: fmt.Sprint(i), Index: uint32(i % 2)})
+		v.Gateways = append(v.Gateways, catalog.Gateway{Datacenter: catalog.DatacenterName(fmt.Sprint("north", i)), Name: "a", Index: uint32(i % 2)})
+	}
+	for i := range 8 {
+		v.Gateways = append(v.Gateways, catalog.Gateway{Datacenter: "hostile", Name: fmt.Sprint(i)})
 	}
 	return v
 }
 
 func TestTheOwnSightingComesFirstAndThenTheNewestOfOthers(t *testing.T) {
 	s := sighting.Find(view(), []catalog.Observation{
-		seen("north/0", "west/a", "198.51.100.1:1001", 5*time.Second),
-		seen("north/2", "west/a", "198.51.100.1:1002", 2*time.Second),
-		seen("north/4", "west/a", "198.51.100.1:1001", 1*time.Second),
+		seen("north0/a", "west/a", "198.51.100.1:1001", 5*time.Second),
+		seen("north2/a", "west/a", "198.51.100.1:1002", 2*time.Second),
+		seen("north4/a", "west/a", "198.51.100.1:1001", 1*time.Second),
 		seen("east/a", "west/a", "198.51.100.1:1000", time.Hour),
 		seen("gone/a", "west/a", "198.51.100.1:1009", 0),
 	})
@@ -46,11 +50,11 @@ func TestOnlyTheNewestEndpointsAreKept(t *testing.T) {
 	var observations []catalog.Observation
 	for i := range 4 {
 		for round := range 3 { // each observer sees several, an old one again at last
-			observations = append(observations, seen(catalog.GatewayID(fmt.Sprint("north/", 2*i)), "west/a",
+			observations = append(observations, seen(catalog.GatewayID(fmt.Sprint("north", 2*i, "/a")), "west/a",
 				fmt.Sprint("198.51.100.1:", 1000+10*round+i), time.Duration(20-5*round-i)*time.Second))
 		}
 	}
-	observations = append(observations, seen("north/0", "west/a", "198.51.100.1:1000", 0))
+	observations = append(observations, seen("north0/a", "west/a", "198.51.100.1:1000", 0))
 	s := sighting.Find(view(), observations)
 	assert.Equal(t, []netip.AddrPort{
 		at("198.51.100.1:1000"), at("198.51.100.1:1023"), at("198.51.100.1:1022"), at("198.51.100.1:1021"),
@@ -59,8 +63,33 @@ func TestOnlyTheNewestEndpointsAreKept(t *testing.T) {
 
 func TestAnObserverInAnotherLaneShowsTheAddressOnlyIfNoRouterAssignedThePort(t *testing.T) {
 	s := sighting.Find(view(), []catalog.Observation{
-		seen("north/1", "west/a", "203.0.113.7:51821", 2*time.Second), // its lane 1
-		seen("north/3", "west/a", "203.0.113.8:1024", time.Second),    // assigned by a router
+		seen("north1/a", "west/a", "203.0.113.7:51821", 2*time.Second), // its lane 1
+		seen("north3/a", "west/a", "203.0.113.8:1024", time.Second),    // assigned by a router
 	})
 	assert.Equal(t, []netip.AddrPort{at("203.0.113.7:51820")}, s.Of("west/a"))
+}
+
+// An observer states what it sees, and when.
+func TestObserversOfOneDatacenterDoNotDisplaceWhatOthersSee(t *testing.T) {
+	right := seen("north0/a", "west/a", "198.51.100.1:1000", time.Minute)
+	var forged []catalog.Observation
+	for i := range 8 {
+		forged = append(forged, seen(catalog.GatewayID(fmt.Sprint("hostile/", i)), "west/a", fmt.Sprint("203.0.113.66:", 2000+i), -time.Hour))
+	}
+	same := slices.Clone(forged)
+	same[7].Endpoint = right.Endpoint // it states what another one sees, before the others of its datacenter
+	same[7].At = right.At.Add(time.Second)
+	for _, order := range [][]catalog.Observation{
+		append(forged, right), reversed(append(forged, right)), append(same, right), reversed(append(same, right)),
+	} {
+		got := sighting.Find(view(), order).Of("west/a")
+		assert.Contains(t, got, at("198.51.100.1:1000"))
+		assert.LessOrEqual(t, len(got), 2)
+	}
+}
+
+func reversed(list []catalog.Observation) []catalog.Observation {
+	list = slices.Clone(list)
+	slices.Reverse(list)
+	return list
 }
