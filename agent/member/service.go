@@ -190,7 +190,7 @@ func (s *service) Enrol(ctx context.Context, gateway catalog.Gateway, lookupOnly
 	if lookupOnly {
 		return &controlpb.EnrolResponse{Known: known}, nil
 	}
-	if err := s.removeStaleVoter(ctx, gateway.ID()); err != nil {
+	if err := s.removeStaleVoter(ctx, gateway.ID(), known); err != nil {
 		return nil, err
 	}
 	result, err := s.addGateway(ctx, gateway)
@@ -211,7 +211,10 @@ func (s *service) Enrol(ctx context.Context, gateway catalog.Gateway, lookupOnly
 // removeStaleVoter removes from raft a gateway that comes back without its log:
 // its former votes and entries are lost and must not count. It is added again
 // without a vote.
-func (s *service) removeStaleVoter(ctx context.Context, id catalog.GatewayID) error {
+//
+// A gateway of another datacenter requests that itself, and only of the leader, as in
+// addGateway: it must not use up what this datacenter may request of the leader.
+func (s *service) removeStaleVoter(ctx context.Context, id catalog.GatewayID, known bool) error {
 	status := s.member.node.Status()
 	if status.Role == "" {
 		return consensus.ErrClosed
@@ -219,7 +222,12 @@ func (s *service) removeStaleVoter(ctx context.Context, id catalog.GatewayID) er
 	if !slices.ContainsFunc(status.Peers, func(p consensus.Peer) bool { return p.ID == id }) {
 		return nil
 	}
-	return s.member.node.RemovePeer(ctx, id)
+	if id.Datacenter() == s.member.file.Datacenter {
+		return s.member.node.RemovePeer(ctx, id)
+	}
+	return s.member.node.LeaderOperation(ctx, consensus.LeaderOperation{
+		Kind: consensus.RemoveMember, Target: id, From: id, Own: !known, // the catalog records only what its gateways request
+	})
 }
 
 // addGateway writes as this gateway for its own datacenter. For another
