@@ -51,7 +51,7 @@ func (s *Store) SaveNextCA(ca *CA) error {
 
 // ReplaceCA replaces the CA of a member by one that the catalog has for its datacenter.
 // A crash in between leaves the key of the new CA, or the prepared files, from which
-// the same call works again.
+// the same call works again, or a part of the prepared files; see RemoveUsedCA.
 func (s *Store) ReplaceCA(ca *CA) error {
 	have, err := s.readCA()
 	if err != nil {
@@ -62,6 +62,30 @@ func (s *Store) ReplaceCA(ca *CA) error {
 			return err
 		}
 	}
+	return s.removePrepared()
+}
+
+// RemoveUsedCA removes what a crash in ReplaceCA left of the prepared files, if their key
+// is that of ca, which is in use: the certificate may be gone already.
+func (s *Store) RemoveUsedCA(ca *CA) error {
+	text, err := s.readPrivate(nextKeyFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	key, err := decodeKey(text)
+	if err != nil {
+		return s.corruptError(nextKeyFile, err)
+	}
+	if !samePublicKey(key.Public(), ca.key.Reveal().Public()) {
+		return nil // it is still to follow
+	}
+	return s.removePrepared()
+}
+
+func (s *Store) removePrepared() error {
 	if err := s.removeFile(nextCertFile); err != nil {
 		return err
 	}

@@ -100,7 +100,9 @@ func TestPeerThatKnowsTheFormerCAAcceptsTheOneThatFollows(t *testing.T) {
 
 // A crash may interrupt the replacement after each file.
 func TestReplacedCASurvivesACrashAtEachStep(t *testing.T) {
-	for _, crash := range []string{"", "before the key", "before the certificate", "before the prepared files are removed"} {
+	for _, crash := range []string{
+		"", "before the key", "before the certificate", "before the prepared files are removed", "before the prepared key is removed",
+	} {
 		t.Run(crash, func(t *testing.T) {
 			s := openStore(t, t.TempDir())
 			ca, err := s.CA("east", noon)
@@ -120,13 +122,22 @@ func TestReplacedCASurvivesACrashAtEachStep(t *testing.T) {
 				require.NoError(t, s.write(caKeyFile, key))
 			case "before the prepared files are removed":
 				require.NoError(t, s.writeCA(next))
+			case "before the prepared key is removed":
+				require.NoError(t, s.writeCA(next))
+				require.NoError(t, s.removeFile(nextCertFile))
 			}
 			started, err := s.CA("east", noon)
 			require.NoError(t, err)
 			assert.Contains(t, []Pin{ca.Pin(), next.Pin()}, started.Pin())
 			again, err := s.NextCA("east")
 			require.NoError(t, err)
-			require.NoError(t, s.ReplaceCA(again))
+			if again != nil {
+				require.NoError(t, s.RemoveUsedCA(ca))
+				assert.FileExists(t, s.path(nextKeyFile), "it is not in use")
+				require.NoError(t, s.ReplaceCA(again))
+			}
+			require.NoError(t, s.RemoveUsedCA(next))
+			assert.NoFileExists(t, s.path(nextKeyFile))
 			after, err := s.CA("east", noon)
 			require.NoError(t, err)
 			assert.True(t, bytes.Equal(next.Certificate(), after.Certificate()))

@@ -174,10 +174,7 @@ func (r *reconciler) useCA(m *running, shared identity.SharedState) error {
 	ca := rotation.ChooseCA(dc, rotation.Keys{Own: m.member.CA(), Prepared: prepared, Shared: shared, Federation: m.membership.FederationID})
 	if ca == nil {
 		m.member.PresentChain()
-		if prepared != nil && prepared.Equal(m.member.CA()) { // a crash left its files
-			return r.cfg.Identity.ReplaceCA(prepared)
-		}
-		return nil
+		return r.cfg.Identity.RemoveUsedCA(m.member.CA())
 	}
 	if err := m.member.UseCA(r.cfg.Identity, ca); err != nil {
 		return err
