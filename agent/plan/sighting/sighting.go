@@ -14,8 +14,9 @@ import (
 // destination, every observer sees another one.
 const Most = 4
 
-// kept is how many sightings of a gateway are kept: some show the same endpoint.
-const kept = 2 * Most
+// kept is how many sightings of a gateway are kept: some show the same endpoint, and the
+// host of the reader may have addresses of one family only.
+const kept = 4 * Most
 
 // Sightings are the endpoints at which gateways were seen. It takes one pass over the
 // observations, of which there is one for each pair of gateways.
@@ -24,9 +25,9 @@ type Sightings struct {
 	of  map[catalog.GatewayID][]sighting
 }
 
-// sighting is the newest one by the gateways of a datacenter. Only one of each counts: the
-// observers state endpoint and time, and those of one datacenter must not displace what all
-// others see.
+// sighting is the newest one of an address family by the gateways of a datacenter. Only
+// one of each counts: the observers state endpoint and time, and those of one datacenter
+// must not displace what all others see.
 type sighting struct {
 	endpoint netip.AddrPort
 	from     *catalog.Observation
@@ -71,10 +72,15 @@ func Find(v View, observations []catalog.Observation) Sightings {
 	return s
 }
 
-// add keeps the newest sighting of each datacenter, and the newest of these.
+// sameSource reports whether only one of two sightings counts.
+func (s sighting) sameSource(o sighting) bool {
+	return s.by == o.by && s.endpoint.Addr().Is4() == o.endpoint.Addr().Is4()
+}
+
+// add keeps the newest sighting of each datacenter and family, and the newest of these.
 func (s Sightings) add(peer catalog.GatewayID, seen sighting) {
 	list := s.of[peer]
-	switch i := slices.IndexFunc(list, func(o sighting) bool { return o.by == seen.by }); {
+	switch i := slices.IndexFunc(list, seen.sameSource); {
 	case i >= 0 && list[i].newer(seen) <= 0:
 		return
 	case i >= 0:

@@ -88,6 +88,15 @@ func TestObserversOfOneDatacenterDoNotDisplaceWhatOthersSee(t *testing.T) {
 	}
 }
 
+// A host may have addresses of one family only.
+func TestAnObserverOfOneFamilyDoesNotHideWhatItsSiblingSeesOfTheOther(t *testing.T) {
+	s := sighting.Find(view(), []catalog.Observation{
+		seen("hostile/0", "west/a", "198.51.100.1:1000", time.Hour),
+		seen("hostile/1", "west/a", "[2001:db8::1]:1000", time.Second),
+	})
+	assert.Equal(t, []netip.AddrPort{at("[2001:db8::1]:1000"), at("198.51.100.1:1000")}, s.Of("west/a"))
+}
+
 func reversed(list []catalog.Observation) []catalog.Observation {
 	list = slices.Clone(list)
 	slices.Reverse(list)
