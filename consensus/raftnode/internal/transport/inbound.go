@@ -30,6 +30,7 @@ type Stream struct {
 // transport of its own, whose messages are all of one sender.
 type inbound struct {
 	cfg       Config
+	most      int64 // bytes of a message of a voter
 	knowledge func() Knowledge
 	consumer  chan raft.RPC
 	done      chan struct{}
@@ -54,7 +55,8 @@ func (in *inbound) run(layer *streamLayer) {
 
 // serve passes the messages of one stream until it ends.
 func (in *inbound) serve(conn net.Conn, from catalog.GatewayID) {
-	only := &onlyStream{conn: conn, accepted: make(chan struct{}, 1), closed: make(chan struct{})}
+	bounded := &boundedStream{Conn: conn, exceeded: func() bool { return in.exceeded(from) }, most: in.most}
+	only := &onlyStream{conn: bounded, accepted: make(chan struct{}, 1), closed: make(chan struct{})}
 	only.accepted <- struct{}{}
 	messages := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream: only, Timeout: in.cfg.RPCTimeout, Logger: in.cfg.Log, MaxRPCsInFlight: 1,
@@ -63,6 +65,7 @@ func (in *inbound) serve(conn net.Conn, from catalog.GatewayID) {
 	for {
 		select {
 		case rpc := <-messages.Consumer():
+			bounded.begin(contentSize(rpc.Command))
 			if !in.pass(from, rpc) {
 				return
 			}
@@ -72,6 +75,25 @@ func (in *inbound) serve(conn net.Conn, from catalog.GatewayID) {
 			return
 		}
 	}
+}
+
+// contentSize returns how many bytes follow a message: those of the snapshot, up to
+// maxSnapshot, see verify.
+func contentSize(command any) int64 {
+	if m, ok := command.(*raft.InstallSnapshotRequest); ok {
+		return min(max(m.Size, 0), maxSnapshot)
+	}
+	return 0
+}
+
+// exceeded reports whether a gateway may not send messages with entries.
+func (in *inbound) exceeded(from catalog.GatewayID) bool {
+	if k := in.knowledge(); k.votes(from) || from == k.Leader {
+		return false
+	}
+	in.cfg.Refused(from, refuse(consensus.CodeNotAVoter,
+		"gateway %s sent a message of more than %d bytes and is not a voter in the configuration of this member", from, smallMessage))
+	return true
 }
 
 // pass passes a message to raft. It reports false if the stream has to end.

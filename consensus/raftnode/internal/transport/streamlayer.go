@@ -84,7 +84,7 @@ func (s *streamLayer) Dial(address raft.ServerAddress, timeout time.Duration) (n
 	for _, candidate := range candidates {
 		conn, err := s.dialAddress(ctx, id, candidate)
 		if err == nil {
-			return s.track(conn)
+			return s.track(newAnswered(conn))
 		}
 		errs = append(errs, fmt.Errorf("dial %s at %s: %w", id, candidate, err))
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
-// Transport is raft's network transport with five changes.
+// Transport is raft's network transport with six changes.
 //
 // It has no heartbeat fast path: raft handles heartbeats that take it beside its
 // main loop, and a leader that steps down that way can append entries of its old
@@ -31,6 +31,8 @@ import (
 //
 // It checks the sender of a message, and what raft would do with it: see Knowledge. Raft
 // trusts every message that arrives.
+//
+// It ends a stream on which a message is longer than its sender may send: see boundedStream.
 type Transport struct {
 	*raft.NetworkTransport
 	layer    *streamLayer
@@ -86,7 +88,7 @@ func New(cfg Config) *Transport {
 			MaxRPCsInFlight: 1, // no pipeline
 		}),
 		layer:    layer,
-		inbound:  &inbound{cfg: cfg, consumer: make(chan raft.RPC), done: make(chan struct{})},
+		inbound:  &inbound{cfg: cfg, most: largeMessage, consumer: make(chan raft.RPC), done: make(chan struct{})},
 		contacts: cfg.Contacts,
 		ready:    make(chan struct{}),
 	}
