@@ -11,31 +11,31 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
-// beliefInterval is how often the answer of one member without a vote may have a
-// later term than this one.
+// beliefInterval is how often an answer of the members without a vote of one datacenter
+// may have a later term than this one.
 const beliefInterval = 10 * time.Minute
 
-// believed holds when a member without a vote last answered with a later term. A
-// leader steps down at such an answer: a member that lost its vote after an election
+// believed holds when a member without a vote of each datacenter last answered with a later
+// term. A leader steps down at such an answer: a member that lost its vote after an election
 // of its own is behind until the others have its term. One that claims a later term
 // in every answer would end every leadership.
 type believed struct {
 	mu sync.Mutex // guards at
-	at map[catalog.GatewayID]time.Time
+	at map[catalog.DatacenterName]time.Time
 }
 
-// again reports whether the gateway was believed less than beliefInterval ago;
-// otherwise it is believed now.
-func (b *believed) again(id catalog.GatewayID, now time.Time) bool {
+// again reports whether a gateway of the datacenter was believed less than beliefInterval
+// ago; otherwise one is believed now.
+func (b *believed) again(dc catalog.DatacenterName, now time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if at, ok := b.at[id]; ok && now.Sub(at) < beliefInterval {
+	if at, ok := b.at[dc]; ok && now.Sub(at) < beliefInterval {
 		return true
 	}
 	if b.at == nil {
-		b.at = make(map[catalog.GatewayID]time.Time)
+		b.at = make(map[catalog.DatacenterName]time.Time)
 	}
-	b.at[id] = now
+	b.at[dc] = now
 	return false
 }
 
@@ -44,7 +44,7 @@ func (t *Transport) checkAnswer(id raft.ServerID, kind string, sent, got uint64)
 	<-t.ready // raft calls others only after it has started
 	from, k := catalog.GatewayID(id), t.inbound.knowledge()
 	refusal := k.checkTerm(from, "the answer to "+kind, got)
-	if refusal == nil && got > sent && !k.votes(from) && t.believed.again(from, time.Now()) {
+	if refusal == nil && got > sent && !k.votes(from) && t.believed.again(from.Datacenter(), time.Now()) {
 		refusal = refuse(consensus.CodeNotAVoter, "gateway %s has no vote and answered %s with the later term %d again", from, kind, got)
 	}
 	if refusal == nil {

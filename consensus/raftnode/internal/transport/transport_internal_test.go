@@ -262,17 +262,19 @@ func TestAnAnswerDoesNotRaiseTheTermWithoutLimit(t *testing.T) {
 }
 
 // Raft's leader steps down at an answer with a later term.
-func TestAMemberWithoutAVoteEndsALeadershipOnceInTenMinutes(t *testing.T) {
+func TestTheMembersOfADatacenterWithoutAVoteEndALeadershipOnceInTenMinutes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPair(t)
 		p.knowledge.Configuration = configuration("a/1", "b/0")
-		send := func() error {
+		send := func(to string) error {
 			p.answer(&raft.AppendEntriesResponse{Term: 8}, nil)
-			return p.client.AppendEntries("b/0", "b/0", &raft.AppendEntriesRequest{RPCHeader: headerOf("a/1"), Term: 7}, new(raft.AppendEntriesResponse))
+			return p.client.AppendEntries(raft.ServerID(to), raft.ServerAddress(to), &raft.AppendEntriesRequest{RPCHeader: headerOf("a/1"), Term: 7}, new(raft.AppendEntriesResponse))
 		}
-		require.NoError(t, send(), "it may have lost its vote after an election of its own")
-		require.Error(t, send())
+		require.NoError(t, send("b/0"), "it may have lost its vote after an election of its own")
+		require.Error(t, send("b/0"))
+		require.Error(t, send("b/2"))
+		require.NoError(t, send("c/0"))
 		time.Sleep(beliefInterval)
-		require.NoError(t, send())
+		require.NoError(t, send("b/2"))
 	})
 }
