@@ -49,6 +49,8 @@ type Discovery struct {
 	cache    state.File[discovered]
 	wake     notify.Signal
 	latest   notify.Latest[discovered]
+
+	refused RefusalGrace // only Run uses it
 }
 
 var _ dataplane.Site = (*Discovery)(nil)
@@ -92,21 +94,19 @@ func (d *Discovery) Run(ctx context.Context) error {
 	for _, s := range []*Source{d.nodes, d.services, d.kubeadm} {
 		defer s.Start(ctx)()
 	}
-	notify.Loop(ctx, func(context.Context) time.Duration {
-		d.discover()
-		return 0
-	}, d.wake.Changed)
+	notify.Loop(ctx, func(context.Context) time.Duration { return d.discover(time.Now()) }, d.wake.Changed)
 	return nil
 }
 
 // discover does nothing until all sources are complete or refused: prefixes of a
-// missing source would appear to be removed.
-func (d *Discovery) discover() {
+// missing source would appear to be removed. It returns the delay until the next call if
+// nothing changes before; 0: none is needed.
+func (d *Discovery) discover(at time.Time) time.Duration {
 	var refused []error
 	for _, s := range []*Source{d.nodes, d.services, d.kubeadm} {
 		refusal := s.Refusal()
 		if !s.Synced() && refusal == nil {
-			return
+			return 0
 		}
 		if refusal != nil {
 			refused = append(refused, refusal)
@@ -121,14 +121,26 @@ func (d *Discovery) discover() {
 	}
 	slices.SortFunc(c.nodes, func(a, b Node) int { return cmp.Compare(a.Name, b.Name) })
 	now := discovered{Site: siteOf(d.cfg.Kubernetes, d.cfg.Static, c), Nodes: c.nodes}
+	if left := d.refused.Left(len(refused) > 0 && !now.hasAllOf(d.latest.Get()), at); left > 0 {
+		return left
+	}
 	if reflect.DeepEqual(d.latest.Get(), now) {
-		return
+		return 0
 	}
 	defer d.latest.Set(now)
 	d.cfg.Log.Info("discovered the cluster", "prefixes", now.Site.Prefixes, "nodes", len(now.Nodes))
 	if err := d.cache.Save(now); err != nil {
 		d.cfg.Log.Warn("failed to cache the discovered cluster; the next start needs the API server", "err", err)
 	}
+	return 0
+}
+
+// hasAllOf reports whether d has all prefixes and nodes of another one.
+func (d discovered) hasAllOf(o discovered) bool {
+	return !slices.ContainsFunc(o.Site.Prefixes, func(p catalog.Prefix) bool { return !slices.Contains(d.Site.Prefixes, p) }) &&
+		!slices.ContainsFunc(o.Nodes, func(n Node) bool {
+			return !slices.ContainsFunc(d.Nodes, func(m Node) bool { return m.Name == n.Name })
+		})
 }
 
 // Current implements dataplane.Site.

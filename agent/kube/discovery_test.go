@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -120,6 +121,39 @@ func TestDiscoveryWorksWithoutRefusedSources(t *testing.T) {
 		assertSite(t, d, "pod 10.1.0.0/24, service-cidrs-unknown")
 		assert.Contains(t, d.Current().Problems[0].Message, "forbidden")
 	})
+}
+
+// An API server that starts refuses all requests until it has read its roles.
+func TestDiscoveryKeepsWhatIsKnownWhileARefusalMayPass(t *testing.T) {
+	const all = "pod 10.1.0.0/16, service 10.96.0.0/12, service fd00:96::/112"
+	for _, resource := range []string{"nodes", "configmaps"} {
+		t.Run(resource, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				dir := t.TempDir()
+				assertSite(t, start(t, fake.NewClientset(apiNode("one", "10.1.0.0/24", "192.0.2.1"), kubeadmConfig()), dir), all)
+
+				var allowed atomic.Bool
+				client := fake.NewClientset(apiNode("one", "10.1.0.0/24", "192.0.2.1"), kubeadmConfig())
+				client.PrependReactor("*", resource, func(clienttesting.Action) (bool, runtime.Object, error) {
+					return !allowed.Load(), nil, apierrors.NewForbidden(schema.GroupResource{Resource: resource}, "", errors.New("roles are not read"))
+				})
+				again := start(t, client, dir)
+				assertSite(t, again, all)
+				assert.Len(t, again.Nodes(), 1)
+				time.Sleep(refusalLimit / 2)
+				allowed.Store(true)
+				time.Sleep(refusalLimit)
+				assertSite(t, again, all)
+
+				allowed.Store(false)
+				lasting := start(t, client, dir)
+				assertSite(t, lasting, all)
+				time.Sleep(refusalLimit)
+				waitIdle()
+				assert.True(t, siteText(lasting.Current()) != all || len(lasting.Nodes()) == 0, "the role was taken away")
+			})
+		})
+	}
 }
 
 func TestDiscoveryStartsFromItsCacheWithoutTheAPIServer(t *testing.T) {

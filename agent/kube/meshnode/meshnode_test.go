@@ -236,21 +236,36 @@ func TestMissingCRDIsReportedAndLeavesNothingPending(t *testing.T) {
 	})
 }
 
+// An API server that starts refuses requests until it has read its roles and CRDs.
 func TestPeersOfTheCacheStayWhileTheAPIServerIsUnavailable(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		client, dir := newClient(), t.TempDir()
-		require.NoError(t, state.File[map[string]Spec]{Path: dir + "/meshnodes.json"}.Save(map[string]Spec{
-			"east-1": {PublicKey: tunnel.PublicKey{1}.String(), Port: 51820, Tunnels: []string{"east-3"}},
-		}))
-		client.PrependReactor("list", "meshnodes", func(clienttesting.Action) (bool, runtime.Object, error) {
-			return true, nil, errors.New("connection refused")
+	resource := Kind().Resource().GroupResource()
+	for name, c := range map[string]struct {
+		err    error
+		lasted time.Duration
+		kept   bool
+	}{
+		"it does not answer":     {errors.New("connection refused"), time.Hour, true},
+		"it does not know roles": {apierrors.NewForbidden(resource, "", errors.New("no role")), 0, true},
+		"it does not know CRDs":  {apierrors.NewNotFound(resource, ""), 0, true},
+		"the CRD is gone":        {apierrors.NewNotFound(resource, ""), 2 * time.Minute, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				client, dir := newClient(), t.TempDir()
+				require.NoError(t, state.File[map[string]Spec]{Path: dir + "/meshnodes.json"}.Save(map[string]Spec{
+					"east-1": {PublicKey: tunnel.PublicKey{1}.String(), Port: 51820, Tunnels: []string{"east-3"}},
+				}))
+				client.PrependReactor("list", "meshnodes", func(clienttesting.Action) (bool, runtime.Object, error) { return true, nil, c.err })
+				s := newSite(t, client, dir, "east-3")
+				run(t, s.Run)
+				waitIdle()
+				time.Sleep(c.lasted)
+				synctest.Wait()
+				assert.Equal(t, c.kept, len(s.Current().Nodes.Peers) == 1)
+				assert.Equal(t, c.kept, s.Current().Nodes.Pending)
+			})
 		})
-		s := newSite(t, client, dir, "east-3")
-		run(t, s.Run)
-		waitIdle()
-		assert.Len(t, s.Current().Nodes.Peers, 1)
-		assert.True(t, s.Current().Nodes.Pending)
-	})
+	}
 }
 
 func TestCacheFileIsWrittenOnlyIfTheObjectsChange(t *testing.T) {

@@ -45,6 +45,7 @@ type Site struct {
 	cached  map[string]Spec // content of the cache file, by name of the node
 	wake    notify.Signal
 	latest  notify.Latest[plan.Site]
+	refused kube.RefusalGrace // only Run uses it
 }
 
 var _ dataplane.Site = (*Site)(nil)
@@ -88,7 +89,8 @@ func (s *Site) pass(ctx context.Context) time.Duration {
 // was no gateway.
 func (s *Site) refresh(ctx context.Context) error {
 	refusal := s.objects.Refusal()
-	if !s.objects.Synced() && refusal == nil {
+	left := s.refused.Left(refusal != nil && len(s.cached) > 0, time.Now())
+	if !s.objects.Synced() && refusal == nil || left > 0 {
 		s.useCache()
 		return nil
 	}
