@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -50,41 +51,47 @@ func TestGatewayAppliesThePlanAndHandsOverTheRegistration(t *testing.T) {
 // A peer without a handshake is renewed in each second of its first minute. What a
 // handshake of the peer has reached by then is not lost by that, whenever it arrives.
 func TestAPeerIsNotRenewedInTheMiddleOfItsHandshake(t *testing.T) {
-	never := time.Time{}
 	for name, c := range map[string]struct {
 		before, during, planned bool // arrives before the pass, while it reads its inputs, when it has planned
-		handshake               time.Time
+		completes               bool
 		renewed                 bool
 	}{
 		"no handshake":                            {renewed: true},
-		"it completes during the pass":            {during: true, handshake: time.Now()},
-		"it begins during the pass":               {during: true, handshake: never},
-		"it begins after the plan":                {planned: true, handshake: never},
-		"it began less than a second ago":         {before: true, handshake: never},
-		"it did not complete, and another begins": {before: true, during: true, handshake: never},
+		"it completes during the pass":            {during: true, completes: true},
+		"it begins during the pass":               {during: true},
+		"it begins after the plan":                {planned: true},
+		"it began less than a second ago":         {before: true},
+		"it did not complete, and another begins": {before: true, during: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newGatewayWorld(t)
-			w.pass(t.Context())
-			w.liveness.up, w.liveness.since = false, time.Now().Add(-3*time.Second)
-			peer := w.last.Load().tunnels[0].Peers[0]
-			arrive := func() { w.tunnels.Handshake("mesh0", peer.PublicKey, peer.Endpoint, c.handshake, 148) }
-			if c.before {
-				arrive()
-			}
-			w.pass(t.Context())
-			last := *w.last.Load()
-			last.at = last.at.Add(-time.Second)
-			w.last.Store(&last)
-			if c.during {
-				w.liveness.reading = arrive
-			}
-			if c.planned {
-				w.registrar.onSet = arrive
-			}
-			w.pass(t.Context())
-			now := w.last.Load().tunnels[0].Peers[0]
-			assert.Equal(t, c.renewed, now.ReceivedBytes == 0)
+			synctest.Test(t, func(t *testing.T) {
+				w := newGatewayWorld(t)
+				w.pass(t.Context())
+				w.liveness.up, w.liveness.since = false, time.Now().Add(-2*time.Second)
+				peer := w.last.Load().tunnels[0].Peers[0]
+				arrive := func() {
+					var handshake time.Time
+					if c.completes {
+						handshake = time.Now()
+					}
+					w.tunnels.Handshake("mesh0", peer.PublicKey, peer.Endpoint, handshake, 148)
+				}
+				time.Sleep(time.Second / 2)
+				if c.before {
+					arrive()
+				}
+				w.pass(t.Context())
+				time.Sleep(time.Second / 2)
+				if c.during {
+					w.liveness.reading = arrive
+				}
+				if c.planned {
+					w.registrar.onSet = arrive
+				}
+				w.pass(t.Context())
+				now := w.last.Load().tunnels[0].Peers[0]
+				assert.Equal(t, c.renewed, now.ReceivedBytes == 0)
+			})
 		})
 	}
 }
