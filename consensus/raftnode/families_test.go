@@ -127,3 +127,20 @@ func TestNewMemberReceivesALongLogFromALeaderThatItsFirstEntriesDoNotName(t *tes
 		assert.False(t, slices.ContainsFunc(six.Node.Status().Refused, func(r consensus.Refused) bool { return r.Gateway == dual.ID }))
 	})
 }
+
+// A member may write records of any gateways of its own datacenter.
+func TestAMemberWithoutAVoteDoesNotLeadForGatewaysThatItInvents(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := consensustest.New(t, 2, consensustest.Options{})
+		leader, plain := c.Leader(), c.Members[1]
+		require.Equal(t, c.Members[0], leader)
+		advertise(t, leader, leader, onlyIPv4)
+		advertise(t, leader, plain, onlyIPv4, onlyIPv6)
+		invented := c.Add(plain.ID.Datacenter(), "gw1")
+		c.Admit(invented)
+		advertise(t, leader, invented, onlyIPv6)
+		time.Sleep(2 * time.Minute)
+		assert.True(t, leads(leader), "leadership stays")
+		assert.Equal(t, []catalog.GatewayID{leader.ID}, voters(t, leader))
+	})
+}

@@ -229,8 +229,8 @@ func voterCount(eligible []Member) int {
 
 // chooseVoters picks count members one by one: the leader first, then the one that
 // should lead instead, then always one of a datacenter with the fewest picked so far,
-// witnesses last, those that reach more members first, voters before non-voters, then in
-// the order of ids.
+// witnesses last, voters before non-voters, those that reach more datacenters first, then
+// in the order of ids. What one member writes of its addresses takes no vote of another.
 func chooseVoters(eligible []Member, count int, better catalog.GatewayID) map[catalog.GatewayID]bool {
 	chosen := make(map[catalog.GatewayID]bool)
 	perDatacenter := make(map[catalog.DatacenterName]int)
@@ -243,8 +243,8 @@ func chooseVoters(eligible []Member, count int, better catalog.GatewayID) map[ca
 				-compareBool(a.ID == better, b.ID == better),
 				cmp.Compare(perDatacenter[a.Datacenter], perDatacenter[b.Datacenter]),
 				compareBool(a.Witness, b.Witness),
-				cmp.Compare(all.cutOff(a.Families), all.cutOff(b.Families)),
 				-compareBool(a.Voter, b.Voter),
+				cmp.Compare(all.unreached(a.Families), all.unreached(b.Families)),
 				cmp.Compare(a.ID, b.ID),
 			)
 		})

@@ -1,6 +1,7 @@
 package quorum
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -34,6 +35,15 @@ func parseMembers(text string) []Member {
 		members = append(members, m)
 	}
 	return members
+}
+
+// many returns ten members of a datacenter with the flags.
+func many(dc, flags string) string {
+	var words []string
+	for i := range 10 {
+		words = append(words, fmt.Sprintf("%s/%d:%s", dc, i+1, flags))
+	}
+	return strings.Join(words, " ")
 }
 
 func join(ids []catalog.GatewayID) string {
@@ -80,7 +90,16 @@ func TestVotersAreOddAndSpreadAndKeptWhileUnreachable(t *testing.T) {
 		{"the leader does not reach one: nor does any other", "a/1:V4 b/1:s4 c/1:d6", "", ""},
 		{"the leader does not reach one: the sixth does", "a/1:V4 b/1:v4 c/1:v4 d/1:v4 e/1:v4 f/1:s g/1:d6", "f/1", ""},
 		{"the leader does not reach one: the sixth votes instead", "a/1:V4 b/1:v4 c/1:v4 d/1:v4 e/1:v4 f/1:v g/1:d6", "", "e/1"},
+		{"the leader does not reach one: in a federation of one datacenter", "a/1:V4 a/2:s a/3:d6", "a/2", ""},
 		{"three of four: those that reach more", "a/1:V b/1:s6 c/1:s4 d/1:s4", "c/1 d/1", ""},
+		{"one that only its own datacenter reaches gives that no vote", "a/1:V4 b/1:v4 c/1:v4 h/1:s h/2:d6", "", ""},
+		{"one that only its own datacenter reaches gives that no vote: of two", "a/1:V4 h/1:s h/2:d6", "", ""},
+		{"ten that only their own datacenter reaches give that no vote", "a/1:V4 b/1:v4 c/1:v4 h/0:s " + many("h", "d6"), "", ""},
+		{"one that runs and only its own datacenter reaches: the sixth", "a/1:V b/1:v4 c/1:v4 d/1:v4 e/1:v4 h/1:s h/2:s6", "", ""},
+		{"one that runs and only its own datacenter reaches: one of six", "a/1:V b/1:s4 c/1:s4 d/1:s4 e/1:s4 h/1:s h/2:s6", "b/1 c/1 d/1 e/1", ""},
+		{"a voter keeps its vote from one that reaches more", "a/1:V b/1:v4 c/1:v4 d/1:v4 e/1:v4 f/1:s h/1:s6", "", ""},
+		{"a witness has no vote by an invented member", "a/1:V4 b/1:v4 c/1:v4 h/1:sw h/2:d6", "", ""},
+		{"instead of a witness leads no member by an invented one", "a/1:v4 b/1:v4 w/1:Vw4 h/1:s h/2:d6", "", ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			promote, demote := PlanVoters(parseMembers(tc.members))
@@ -146,6 +165,9 @@ func TestAVoterThatReachesMoreMembersShouldLead(t *testing.T) {
 		{"the other reaches as few", "a/1:V4 b/1:v6 c/1:d6 d/1:h4", ""},
 		{"the leader is about to leave: that comes first", "a/1:Vl4 b/1:v c/1:d6", ""},
 		{"a leader that reaches all keeps it", "a/1:v4 b/1:V c/1:d6", ""},
+		{"the other has a vote, and that one is of its datacenter", "a/1:V4 b/1:v b/2:d6", "b/1"},
+		{"all are of one datacenter", "a/1:V4 a/2:v a/3:d6", "a/2"},
+		{"many of one datacenter count as one", "a/1:V4 b/1:v6 c/1:h4 h/0:h " + many("h", "d6"), ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			plan := PlanMembers(parseMembers(tc.members), []catalog.GatewayID{"a/1"})
