@@ -109,8 +109,10 @@ func newTokenListCommand(a *app) *cobra.Command {
 
 func newTokenRevokeCommand(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use:               "revoke ID",
-		Short:             "Revoke a token before it expires",
+		Use:   "revoke ID",
+		Short: "Revoke a token before it expires",
+		Long: `Revokes a token before it expires, on a gateway of the datacenter that created
+it. The removal of a datacenter revokes its tokens.`,
 		Example:           `  meshctl token revoke 7kq2m4`,
 		Args:              command.Positional(1, 1, "the id of a token"),
 		ValidArgsFunction: a.completeTokens,

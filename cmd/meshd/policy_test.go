@@ -44,6 +44,7 @@ func TestImportDirections(t *testing.T) {
 			"consensus/catalog/quota":     {"consensus/catalog"},
 			"consensus/catalog/budget":    {"consensus/catalog"},
 			"consensus/catalog/allowlist": {"consensus/catalog", "consensus/catalog/catalogpb"},
+			"consensus/catalog/jointoken": {"consensus/catalog"},
 			"consensus/catalog/agreement": {
 				"consensus/catalog", "consensus/catalog/allowlist", "consensus/catalog/budget", "consensus/catalog/catalogpb", "consensus/catalog/quota",
 			},
@@ -53,7 +54,7 @@ func TestImportDirections(t *testing.T) {
 			"consensus/catalog/replica/internal/keys":  {},
 			"consensus/catalog/replica/internal/table": {"consensus/catalog/replica/internal/keys"},
 			"consensus/catalog/replica": {
-				"consensus/catalog", "consensus/catalog/agreement", "consensus/catalog/allowlist", "consensus/catalog/catalogpb", "consensus/catalog/overlay", "consensus/catalog/quota",
+				"consensus/catalog", "consensus/catalog/agreement", "consensus/catalog/allowlist", "consensus/catalog/catalogpb", "consensus/catalog/jointoken", "consensus/catalog/overlay", "consensus/catalog/quota",
 				"consensus/catalog/replica/internal/keys", "consensus/catalog/replica/internal/table", "consensus/catalog/succession",
 				"consensus/catalog/snapshot",
 			}, // the state: pure

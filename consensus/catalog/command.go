@@ -31,7 +31,8 @@ func NewCreateToken(t Token) *catalogpb.Command {
 	}}
 }
 
-// NewRevokeToken revokes a token that has not been used. Any member may do so.
+// NewRevokeToken revokes a token that has not been used. Only the datacenter that
+// created it may do so while it is a member.
 func NewRevokeToken(id string) *catalogpb.Command {
 	return &catalogpb.Command{Version: levelFirst, Body: &catalogpb.Command_RevokeToken{
 		RevokeToken: &catalogpb.RevokeToken{Id: id},

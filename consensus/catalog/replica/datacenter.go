@@ -9,6 +9,7 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/agreement"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+	"github.com/meshway/meshway/consensus/catalog/jointoken"
 	"github.com/meshway/meshway/consensus/catalog/overlay"
 	"github.com/meshway/meshway/consensus/catalog/succession"
 )
@@ -68,7 +69,7 @@ func (w *writer) join(req request, body *catalogpb.Join) (catalog.Result, *catal
 	if result, repeated := w.repeatedJoin(req, t, a); repeated {
 		return result, nil
 	}
-	if r := checkUsable(t, req.at); r != nil {
+	if r := jointoken.CheckUsable(*t, req.at); r != nil {
 		return catalog.Result{}, r
 	}
 	if t.Datacenter != "" && t.Datacenter != a.datacenter.Name {

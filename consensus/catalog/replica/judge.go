@@ -30,8 +30,8 @@ type Verdict struct {
 // Some rules are of Judge only, because Apply must do the same in all versions of
 // meshd: that all members support the command, the clock of its author, the parsing of
 // certificates, Limits, the number of ranges that datacenters allow, that a witness has no
-// prefixes, that no export is older than those that it conflicts with (see firstSeen), and
-// which records a command stores as they are.
+// prefixes, that a token is revoked by its datacenter, that no export is older than those that
+// it conflicts with (see firstSeen), and which records a command stores as they are.
 //
 // The results are of the current state: a leader must confirm that it still leads
 // before it returns one.
@@ -77,7 +77,7 @@ func (j *judge) judge(cmd *catalogpb.Command) Verdict {
 		cmd = agreement.WithBudget(cmd)
 	}
 	before := settings(txn)
-	notAllowed := cmp.Or(checkAllowed(txn, cmd), succession.CheckCommand(federation(txn), cmd), checkWitness(txn, cmd)) // compare with the records before cmd
+	notAllowed := checkBefore(txn, cmd)
 	w := &writer{txn: txn, index: j.index + 1, clients: j.tally.Clients()}
 	result := w.command(cmd)
 	changes := txn.Changes()
@@ -94,6 +94,11 @@ func (j *judge) judge(cmd *catalogpb.Command) Verdict {
 	}
 	txn.Commit()
 	return Verdict{Command: cmd}
+}
+
+// checkBefore compares a command with the records before it.
+func checkBefore(txn *table.Txn, cmd *catalogpb.Command) *catalog.Refusal {
+	return cmp.Or(checkAllowed(txn, cmd), succession.CheckCommand(federation(txn), cmd), checkWitness(txn, cmd), checkRevocation(txn, cmd))
 }
 
 func (j *judge) refused(r *catalog.Refusal) Verdict {

@@ -7,7 +7,9 @@ import (
 
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+	"github.com/meshway/meshway/consensus/catalog/jointoken"
 	"github.com/meshway/meshway/consensus/catalog/quota"
+	"github.com/meshway/meshway/consensus/catalog/replica/internal/table"
 )
 
 // tokenRetention, in command time, is how long a token is kept after it
@@ -46,16 +48,15 @@ func (w *writer) createToken(req request, body *catalogpb.CreateToken) (catalog.
 	return catalog.Result{}, nil
 }
 
-// revokeToken accepts any member as author, so that a leaked token can be revoked
-// without the datacenter that created it. This gives a member no additional power,
-// because it may admit any datacenter.
+// revokeToken accepts any member as author: Apply did so in all versions of meshd. The
+// leader refuses others than the datacenter of the token (checkRevocation).
 func (w *writer) revokeToken(body *catalogpb.RevokeToken) (catalog.Result, *catalog.Refusal) {
 	t := token(w.txn, body.GetId())
 	if t == nil {
-		return catalog.Result{}, unknownToken(body.GetId())
+		return catalog.Result{}, jointoken.Unknown(body.GetId())
 	}
-	if t.UsedBy != "" {
-		return catalog.Result{}, usedToken(t)
+	if r := jointoken.CheckUnused(*t); r != nil {
+		return catalog.Result{}, r
 	}
 	revoked := *t
 	revoked.Revoked = true
@@ -63,43 +64,24 @@ func (w *writer) revokeToken(body *catalogpb.RevokeToken) (catalog.Result, *cata
 	return catalog.Result{}, nil
 }
 
+// checkRevocation refuses to revoke the token of another datacenter that is a member.
+func checkRevocation(txn *table.Txn, cmd *catalogpb.Command) *catalog.Refusal {
+	t := token(txn, cmd.GetRevokeToken().GetId())
+	if t == nil || datacenter(txn, t.CreatedBy.Datacenter()) == nil {
+		return nil
+	}
+	return jointoken.CheckRevocation(*t, catalog.GatewayID(cmd.GetAuthor()))
+}
+
 // authenticateToken returns the token of a join. It compares the secret first, so
 // that the refusal of a wrong secret discloses nothing else about the token.
 func (w *writer) authenticateToken(body *catalogpb.Join) (*catalog.Token, *catalog.Refusal) {
 	t := token(w.txn, body.GetTokenId())
 	if t == nil {
-		return nil, unknownToken(body.GetTokenId())
+		return nil, jointoken.Unknown(body.GetTokenId())
 	}
 	if subtle.ConstantTimeCompare(t.SecretHash[:], body.GetSecretHash()) != 1 {
-		return nil, unusableToken(catalog.CodeTokenSecret, "the secret of the token is wrong")
+		return nil, jointoken.WrongSecret()
 	}
 	return t, nil
-}
-
-// checkUsable refuses a token that is used, revoked or expired.
-func checkUsable(t *catalog.Token, now time.Time) *catalog.Refusal {
-	switch {
-	case t.UsedBy != "":
-		return usedToken(t)
-	case t.Revoked:
-		return unusableToken(catalog.CodeTokenRevoked, "the token was revoked")
-	case !now.Before(t.ExpiresAt):
-		return unusableToken(catalog.CodeTokenExpired, "the token expired at "+t.ExpiresAt.Format(time.RFC3339))
-	}
-	return nil
-}
-
-const newTokenRemedy = "create a new token with meshctl token create on a gateway of a member"
-
-func unusableToken(code, message string) *catalog.Refusal {
-	return &catalog.Refusal{Code: code, Field: "token", Message: message, Remedy: newTokenRemedy}
-}
-
-func unknownToken(id string) *catalog.Refusal {
-	return unusableToken(catalog.CodeTokenUnknown, fmt.Sprintf("there is no token %q", catalog.Shorten(id)))
-}
-
-func usedToken(t *catalog.Token) *catalog.Refusal {
-	return unusableToken(catalog.CodeTokenUsed,
-		fmt.Sprintf("datacenter %q joined with the token at %s", t.UsedBy, t.UsedAt.Format(time.RFC3339)))
 }

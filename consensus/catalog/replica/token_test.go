@@ -12,6 +12,7 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 	"github.com/meshway/meshway/consensus/catalog/quota"
+	"github.com/meshway/meshway/consensus/catalog/replica"
 )
 
 func TestCatalogSetsCreatorAndTimeOfToken(t *testing.T) {
@@ -88,6 +89,31 @@ func TestAnyMemberCanRevokeUnusedTokens(t *testing.T) {
 	m.refused(northGateway, catalog.NewRevokeToken("token-west"), catalog.CodeTokenUsed)
 	m.refused(northGateway, catalog.NewRevokeToken("nothing"), catalog.CodeTokenUnknown)
 	m.refused("south/gw0", catalog.NewRevokeToken("t1"), catalog.CodeUnknownAuthor)
+}
+
+func TestLeaderLetsOnlyTheDatacenterThatCreatedATokenRevokeIt(t *testing.T) {
+	m := upgraded(t)
+	m.token("t1", "") // by east
+	revoke := func(by catalog.GatewayID) replica.Verdict {
+		return m.judge(m.sign(by, catalog.NewRevokeToken("t1")))[0]
+	}
+	refusal := m.notWritten(revoke(northGateway), catalog.CodeNotOwner)
+	assert.Equal(t, "token", refusal.Field)
+	assert.Equal(t, `gateway east/gw0 created token t1: datacenter "north" cannot revoke it`, refusal.Message)
+	assert.Equal(t, "run meshctl token revoke t1 on a gateway of east; "+
+		"if east is lost, run meshctl datacenter remove east, which revokes its tokens", refusal.Remedy)
+	change := m.sign(westGateway, catalog.NewPutServices([]catalog.Service{testService("west", "new", "a", "10.2.0.1")}))
+	m.notWritten(m.judge(change, m.sign(northGateway, catalog.NewRevokeToken("t1")))[1], catalog.CodeNotOwner)
+	m.must(eastGateway, catalog.NewAddGateway(testGateway("east", "gw1")))
+	require.NotNil(t, revoke("east/gw1").Command, "a sibling of the gateway that created it")
+}
+
+func TestTokenOfADatacenterThatIsNoMemberIsRevokedByAny(t *testing.T) {
+	m := upgraded(t)
+	m.must(northGateway, catalog.NewCreateToken(catalog.Token{ID: "t1", SecretHash: [32]byte{1}, ExpiresAt: m.now.Add(time.Hour)}))
+	m.must(northGateway, catalog.NewLeave("north"))
+	v := m.judge(m.sign(westGateway, catalog.NewRevokeToken("t1")))[0]
+	require.NotNil(t, v.Command, v.Result.Refusal)
 }
 
 func TestUsedTokenIsKeptForAWeekAfterItsExpiry(t *testing.T) {
