@@ -35,6 +35,7 @@ type inbound struct {
 	consumer  chan raft.RPC
 	done      chan struct{}
 	running   sync.WaitGroup
+	believed  believed
 }
 
 // run accepts streams until done is closed.
@@ -117,6 +118,7 @@ func (in *inbound) pass(from catalog.GatewayID, rpc raft.RPC) bool {
 		return !isSnapshot // its content would be read as messages
 	}
 	if message, isAppend := rpc.Command.(*raft.AppendEntriesRequest); isAppend {
+		in.believed.led(message.Term, time.Now())
 		skipApplied(message, knowledge.Applied, in.cfg.Store.FirstIndex())
 		// The entries that the other leader has from this member were stored before.
 		if err := in.cfg.Store.Flush(); err != nil {

@@ -38,7 +38,6 @@ type Transport struct {
 	layer    *streamLayer
 	inbound  *inbound
 	contacts *Contacts
-	believed believed
 	ready    chan struct{} // closed by Receive
 	closing  sync.Once
 }
@@ -114,9 +113,13 @@ func (t *Transport) SetHeartbeatHandler(func(raft.RPC)) {}
 func (t *Transport) AppendEntries(id raft.ServerID, target raft.ServerAddress,
 	args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse,
 ) error {
+	t.inbound.believed.led(args.Term, time.Now())
 	contact := t.contacts.sending()
 	args.LeaderCommitIndex = t.inbound.cfg.Store.Written(args.LeaderCommitIndex)
 	err := t.NetworkTransport.AppendEntries(id, target, args, resp)
+	if err == nil {
+		err = t.checkHeartbeat(id, args, resp)
+	}
 	if err == nil {
 		err = t.checkAnswer(id, "AppendEntries", args.Term, resp.Term)
 	}

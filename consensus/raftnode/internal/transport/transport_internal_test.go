@@ -110,6 +110,17 @@ func (p *pair) answer(response any, err error) <-chan raft.RPC {
 	return served
 }
 
+// answered returns how a message to a member ends that it answers so. Without an entry
+// it is a heartbeat.
+func (p *pair) answered(to string, entries int, response *raft.AppendEntriesResponse) error {
+	p.answer(response, nil)
+	request := &raft.AppendEntriesRequest{RPCHeader: headerOf("a/1"), Term: 7}
+	for range entries {
+		request.Entries = append(request.Entries, &raft.Log{Index: 1, Term: 7, Type: raft.LogNoop})
+	}
+	return p.client.AppendEntries(raft.ServerID(to), raft.ServerAddress(to), request, new(raft.AppendEntriesResponse))
+}
+
 func headerOf(id string) raft.RPCHeader {
 	return raft.RPCHeader{ProtocolVersion: 3, ID: []byte(id), Addr: []byte(id)}
 }
@@ -262,19 +273,80 @@ func TestAnAnswerDoesNotRaiseTheTermWithoutLimit(t *testing.T) {
 }
 
 // Raft's leader steps down at an answer with a later term.
-func TestTheMembersOfADatacenterWithoutAVoteEndALeadershipOnceInTenMinutes(t *testing.T) {
+func TestTheMembersWithoutAVoteEndALeadershipOnceInTenMinutes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPair(t)
 		p.knowledge.Configuration = configuration("a/1", "b/0")
-		send := func(to string) error {
-			p.answer(&raft.AppendEntriesResponse{Term: 8}, nil)
-			return p.client.AppendEntries(raft.ServerID(to), raft.ServerAddress(to), &raft.AppendEntriesRequest{RPCHeader: headerOf("a/1"), Term: 7}, new(raft.AppendEntriesResponse))
-		}
-		require.NoError(t, send("b/0"), "it may have lost its vote after an election of its own")
-		require.Error(t, send("b/0"))
-		require.Error(t, send("b/2"))
-		require.NoError(t, send("c/0"))
+		require.NoError(t, p.answered("b/0", 1, &raft.AppendEntriesResponse{Term: 8}), "it may have lost its vote after an election of its own")
+		require.Error(t, p.answered("b/0", 1, &raft.AppendEntriesResponse{Term: 8}))
+		require.Error(t, p.answered("b/2", 1, &raft.AppendEntriesResponse{Term: 8}))
+		require.Error(t, p.answered("c/0", 1, &raft.AppendEntriesResponse{Term: 8}))
 		time.Sleep(beliefInterval)
-		require.NoError(t, send("b/2"))
+		require.NoError(t, p.answered("c/0", 1, &raft.AppendEntriesResponse{Term: 8}))
 	})
+}
+
+// Raft ends a leadership, and not that of the later term, at a heartbeat that is not
+// confirmed while it verifies the leadership.
+func TestAHeartbeatThatAMemberWithoutAVoteDoesNotConfirmChangesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPair(t)
+		p.knowledge.Configuration = configuration("a/1", "b/0", "c/1")
+		require.Error(t, p.answered("b/0", 0, &raft.AppendEntriesResponse{Term: 7}))
+		require.Len(t, p.refused, 1)
+		require.Error(t, p.answered("b/0", 0, &raft.AppendEntriesResponse{}))
+		require.Error(t, p.answered("b/0", 0, &raft.AppendEntriesResponse{Term: 8}))
+		require.NoError(t, p.answered("b/0", 0, &raft.AppendEntriesResponse{Term: 7, Success: true}))
+		require.NoError(t, p.answered("b/0", 1, &raft.AppendEntriesResponse{Term: 7}), "it lacks entries")
+		require.NoError(t, p.answered("b/0", 1, &raft.AppendEntriesResponse{Term: 8}), "the heartbeat has not used this up")
+		for range 3 {
+			require.NoError(t, p.answered("c/1", 0, &raft.AppendEntriesResponse{Term: 8}))
+			require.NoError(t, p.answered("c/1", 1, &raft.AppendEntriesResponse{Term: 8}))
+		}
+	})
+}
+
+func TestALaterTermOfAMemberWithoutAVoteIsGivenToRaft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPair(t)
+		p.knowledge.Configuration = configuration("a/1", "b/0")
+		got := make(chan raft.RPC, 1)
+		go func() { got <- <-p.client.Consumer() }()
+		require.Error(t, p.answered("b/0", 1, &raft.AppendEntriesResponse{Term: 7 + maxLaterTerm + 1}))
+		require.NoError(t, p.answered("b/0", 1, &raft.AppendEntriesResponse{Term: 12}))
+		request, ok := (<-got).Command.(*raft.RequestVoteRequest)
+		require.True(t, ok)
+		assert.Equal(t, uint64(12), request.Term)
+		assert.Equal(t, "b/0", string(request.ID))
+		assert.Zero(t, request.LastLogTerm, "no vote is given for it")
+	})
+}
+
+// An election raises the term by one. It is at least one more after an answer with a
+// later term, whichever member leads then.
+func TestALeaderCountsWhatALeaderBeforeItBelieved(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		led  []uint64
+		want bool
+	}{
+		{"none", nil, false},
+		{"the first", []uint64{7}, false},
+		{"elections", []uint64{7, 8, 8, 9}, false},
+		{"a later term was believed", []uint64{7, 9}, true},
+		{"a later term was believed before an election", []uint64{7, 70, 71}, true},
+		{"a former leader", []uint64{9, 7, 8, 9}, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var b believed
+				for _, term := range tc.led {
+					b.led(term, time.Now())
+				}
+				require.Equal(t, tc.want, b.again(time.Now()))
+				time.Sleep(beliefInterval)
+				require.False(t, b.again(time.Now()))
+			})
+		})
+	}
 }
