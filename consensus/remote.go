@@ -92,25 +92,3 @@ func RequestCommands(removal *catalogpb.Command, refusal *catalog.Refusal, gatew
 func OfLeader(cmd *catalogpb.Command) bool {
 	return cmd.GetTransferLeader() != nil || cmd.GetRemovePeer() != nil || cmd.GetRequestRemoval() != nil
 }
-
-// MemberChange returns the datacenter that changes the members by a command, empty if it
-// changes none: its author enrols or removes a gateway, or admits a datacenter. One that
-// leaves needs no budget.
-func MemberChange(cmd *catalogpb.Command) catalog.DatacenterName {
-	if cmd.GetAddGateway() == nil && cmd.GetRemoveGateway() == nil && cmd.GetJoin() == nil {
-		return ""
-	}
-	return catalog.GatewayID(cmd.GetAuthor()).Datacenter()
-}
-
-// MemberChanges returns a function that calls count with each change of the members in an
-// entry that was applied, and its time.
-func MemberChanges(count func(by catalog.DatacenterName, at time.Time)) func([]*catalogpb.Command, []catalog.Result) {
-	return func(cmds []*catalogpb.Command, results []catalog.Result) {
-		for i, cmd := range cmds {
-			if by := MemberChange(cmd); by != "" && results[i].Refusal == nil {
-				count(by, cmd.GetAt().AsTime())
-			}
-		}
-	}
-}

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"time"
 
 	"connectrpc.com/connect"
 
@@ -26,9 +27,9 @@ func (h Handler) SetLimits(ctx context.Context, r *connect.Request[controlpb.Set
 			return nil, refusal
 		}
 	}
-	settings, own := federation.View().Settings(), federation.CA().Datacenter()
+	view, own := federation.View(), federation.CA().Datacenter()
 	response := &controlpb.SetLimitsResponse{}
-	for _, s := range quota.DefaultLimits().Settings(settings, own) {
+	for _, s := range quota.DefaultLimits().Settings(view.Settings(), view.Sponsors(time.Now()), own) {
 		response.Limits = append(response.Limits, &controlpb.ResourceLimit{
 			Resource: s.Resource, Most: uint64(s.Most), Default: uint64(s.Default), Highest: uint64(s.Highest), //nolint:gosec // not negative
 			Set: catalog.Settings{Limits: s.Set}.Proto().GetLimits(),

@@ -52,8 +52,10 @@ type DatacenterMembership struct {
 // Contact is a gateway of the federation and how it is authenticated.
 type Contact struct {
 	Gateway  catalog.GatewayID
-	Pin      string   // of the CA of its datacenter, hex as in a token
-	Controls []string // host:port
+	Pin      string                 // of the CA of its datacenter, hex as in a token
+	Controls []string               // host:port
+	Sponsor  catalog.DatacenterName // what its datacenter counts as (package sponsor); empty: itself
+	Until    time.Time              // until when
 }
 
 // Equal reports whether both have the same content, in any version.

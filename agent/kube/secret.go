@@ -51,6 +51,10 @@ type contact struct {
 	Gateway  string   `json:"gateway"`
 	Pin      string   `json:"pin"` // SHA-256 of the public key of its datacenter's CA, hex
 	Controls []string `json:"controls"`
+
+	// What its datacenter counts as until a time; empty: itself.
+	Sponsor string    `json:"sponsor,omitempty"`
+	Until   time.Time `json:"until,omitzero"`
 }
 
 // decodeSecret decodes a Secret. An error does not quote its content.
@@ -78,7 +82,9 @@ func decodeSecret(s *corev1.Secret) (identity.SharedState, error) {
 		shared.Membership = &identity.DatacenterMembership{FederationID: f.ID, FederationName: f.Name, Overlay: f.Overlay}
 		for _, g := range m.Gateways {
 			shared.Membership.Contacts = append(shared.Membership.Contacts,
-				identity.Contact{Gateway: catalog.GatewayID(g.Gateway), Pin: g.Pin, Controls: g.Controls})
+				identity.Contact{
+					Gateway: catalog.GatewayID(g.Gateway), Pin: g.Pin, Controls: g.Controls, Sponsor: catalog.DatacenterName(g.Sponsor), Until: g.Until,
+				})
 		}
 	}
 	return shared, nil
@@ -93,7 +99,7 @@ func encodeSecret(c identity.SharedState, secret *corev1.Secret) error {
 	if s := c.Membership; s != nil {
 		m.Federation = &federationName{ID: s.FederationID, Name: s.FederationName, Overlay: s.Overlay}
 		for _, g := range s.Contacts {
-			m.Gateways = append(m.Gateways, contact{Gateway: string(g.Gateway), Pin: g.Pin, Controls: g.Controls})
+			m.Gateways = append(m.Gateways, contact{Gateway: string(g.Gateway), Pin: g.Pin, Controls: g.Controls, Sponsor: string(g.Sponsor), Until: g.Until})
 		}
 	}
 	text, err := json.MarshalIndent(m, "", "  ")

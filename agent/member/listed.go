@@ -1,11 +1,13 @@
 package member
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -46,7 +48,8 @@ func (a *Admission) Listed(ctx context.Context, shared identity.SharedState) (bo
 		})
 	}
 	_ = requests.Wait() // no request returns an error
-	return judgeListings(a.File.GatewayID(), recordsRemoval(*shared.Membership, a.File.GatewayID()), ids, answers)
+	counts := countsAs(*shared.Membership, time.Now())
+	return judgeListings(a.File.GatewayID(), recordsRemoval(*shared.Membership, a.File.GatewayID()), ids, counts, answers)
 }
 
 // UndecidedError reports that too few gateways answer to decide whether the catalog
@@ -61,6 +64,17 @@ type UndecidedError struct {
 func (e *UndecidedError) Error() string {
 	return fmt.Sprintf("check whether the catalog has this gateway: %d other datacenters report that it has, %d that it does not, %d do not answer, and none of the own datacenter answers",
 		e.Confirmed, len(e.Denied), len(e.Silent))
+}
+
+// countsAs returns what each datacenter counts as: see package sponsor.
+func countsAs(shared identity.DatacenterMembership, now time.Time) func(catalog.DatacenterName) catalog.DatacenterName {
+	sponsors := make(map[catalog.DatacenterName]catalog.DatacenterName)
+	for _, c := range shared.Contacts {
+		if c.Sponsor != "" && now.Before(c.Until) {
+			sponsors[c.Gateway.Datacenter()] = c.Sponsor
+		}
+	}
+	return func(dc catalog.DatacenterName) catalog.DatacenterName { return cmp.Or(sponsors[dc], dc) }
 }
 
 // recordsRemoval reports whether the gateways of a datacenter have recorded that the
@@ -80,9 +94,10 @@ func recordsRemoval(shared identity.DatacenterMembership, self catalog.GatewayID
 // answers of its contacts. The answer of another gateway of its own datacenter suffices,
 // since both have the CA key. Without one, more than half of the other datacenters, and
 // at least two, must agree: a gateway that is not in the catalog deletes its copy, and no
-// single datacenter may cause that. If the own datacenter has recorded the removal, in
-// the shared state that only its gateways write, it is one of those that agree.
-func judgeListings(self catalog.GatewayID, recorded bool, contacts []catalog.GatewayID, answers map[catalog.GatewayID]bool) (listed bool, err error) {
+// single datacenter may cause that, with those that it has just invited: counts returns
+// what each counts as. If the own datacenter has recorded the removal, in the shared state
+// that only its gateways write, it is one of those that agree.
+func judgeListings(self catalog.GatewayID, recorded bool, contacts []catalog.GatewayID, counts func(catalog.DatacenterName) catalog.DatacenterName, answers map[catalog.GatewayID]bool) (listed bool, err error) {
 	others := make(map[catalog.DatacenterName]bool) // whether one of its gateways answers
 	agree := map[bool]map[catalog.DatacenterName]catalog.GatewayID{true: {}, false: {}}
 	sibling := false
@@ -93,6 +108,7 @@ func judgeListings(self catalog.GatewayID, recorded bool, contacts []catalog.Gat
 			sibling, listed = sibling || answered, listed || answered && known
 			continue
 		}
+		dc = counts(dc)
 		others[dc] = others[dc] || answered
 		if answered {
 			agree[known][dc] = id

@@ -2,12 +2,14 @@ package member
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/meshway/meshway/agent/identity"
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/sponsor"
 )
 
 func TestOneForeignDatacenterDoesNotMakeAGatewayDeleteItsCatalog(t *testing.T) {
@@ -33,11 +35,16 @@ func TestOneForeignDatacenterDoesNotMakeAGatewayDeleteItsCatalog(t *testing.T) {
 		"the own record alone":                            {contacts: all[1:3], recorded: true, unknown: &UndecidedError{Silent: []catalog.DatacenterName{"east"}}},
 		"the own record, and the only other one confirms": {contacts: all[1:3], recorded: true, answers: answers{"east/a": true}, unknown: &UndecidedError{Confirmed: 1}},
 		"one of three others, and the own record, deny":   {contacts: all, recorded: true, answers: answers{"east/a": false}},
+		"one and those that it has just invited":          {contacts: append(all, "guest/a", "guest2/a"), answers: answers{"east/a": false, "guest/a": false, "guest2/a": false}, unknown: &UndecidedError{Denied: []catalog.GatewayID{"guest2/a"}, Silent: []catalog.DatacenterName{"north", "south"}}},
 		"one denies, one confirms, and the own record":    {contacts: all, recorded: true, answers: answers{"east/a": false, "north/a": true}, unknown: &UndecidedError{Denied: []catalog.GatewayID{"east/a"}, Confirmed: 1, Silent: []catalog.DatacenterName{"south"}}},
 	}
+	guests := identity.DatacenterMembership{Contacts: []identity.Contact{
+		{Gateway: "guest/a", Sponsor: "east", Until: time.Now().Add(time.Hour)}, {Gateway: "guest2/a", Sponsor: "east", Until: time.Now().Add(time.Hour)},
+		{Gateway: "north/a", Sponsor: "east", Until: time.Now().Add(-time.Hour)},
+	}}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			listed, err := judgeListings("west/a", test.recorded, test.contacts, test.answers)
+			listed, err := judgeListings("west/a", test.recorded, test.contacts, countsAs(guests, time.Now()), test.answers)
 			if test.unknown != nil {
 				assert.Equal(t, test.unknown, err)
 				return
@@ -67,8 +74,11 @@ func TestOnlyAnotherGatewayOfTheDatacenterRecordsARemoval(t *testing.T) {
 
 func TestADatacenterIsRemovedOnlyIfMostOthersReportIt(t *testing.T) {
 	others := []catalog.GatewayID{"east/a", "east/b", "north/a", "south/a"}
-	assert.Empty(t, mostReport(others, []catalog.GatewayID{"east/a", "east/b"}))
-	assert.Equal(t, []catalog.GatewayID{"east/a", "north/a"}, mostReport(others, []catalog.GatewayID{"north/a", "east/b", "east/a"}), "one of each, sorted")
-	assert.Equal(t, []catalog.GatewayID{"east/a"}, mostReport(others[:2], []catalog.GatewayID{"east/a"}), "there is no other")
-	assert.Empty(t, mostReport(others, nil))
+	none := sponsor.Sponsors{}
+	assert.Empty(t, mostReport(others, []catalog.GatewayID{"east/a", "east/b"}, none))
+	assert.Equal(t, []catalog.GatewayID{"east/a", "north/a"}, mostReport(others, []catalog.GatewayID{"north/a", "east/b", "east/a"}, none), "one of each, sorted")
+	assert.Equal(t, []catalog.GatewayID{"east/a"}, mostReport(others[:2], []catalog.GatewayID{"east/a"}, none), "there is no other")
+	assert.Empty(t, mostReport(others, nil, none))
+	guests := none.With("north", "east", time.Now())
+	assert.Empty(t, mostReport(append(others, "mars/a"), []catalog.GatewayID{"east/a", "north/a"}, guests), "two of three, one of which was invited by the other")
 }

@@ -307,6 +307,7 @@ func (m *Member) SharedState() (identity.SharedState, bool, error) {
 		return identity.SharedState{}, false, err
 	}
 	membership := &identity.DatacenterMembership{FederationID: federation.ID, FederationName: federation.Name, Overlay: federation.Overlay}
+	sponsors := view.Sponsors(time.Time{}) // of all joins that the catalog has
 	for _, g := range view.Gateways() {
 		authorities := m.authorities(g.Datacenter)
 		if len(authorities) == 0 {
@@ -316,7 +317,11 @@ func (m *Member) SharedState() (identity.SharedState, bool, error) {
 		if err != nil {
 			return identity.SharedState{}, false, fmt.Errorf("read the CA of %s: %w", g.Datacenter, err)
 		}
-		membership.Contacts = append(membership.Contacts, identity.Contact{Gateway: g.ID(), Pin: pin.String(), Controls: g.Controls})
+		contact := identity.Contact{Gateway: g.ID(), Pin: pin.String(), Controls: g.Controls}
+		if until := sponsors.Until(g.Datacenter); !until.IsZero() {
+			contact.Sponsor, contact.Until = sponsors.Of(g.Datacenter), until.Truncate(time.Second)
+		}
+		membership.Contacts = append(membership.Contacts, contact)
 	}
 	slices.SortFunc(membership.Contacts, func(a, b identity.Contact) int { return cmp.Compare(a.Gateway, b.Gateway) })
 	return identity.SharedState{Certificate: certificate, Key: key, Membership: membership}, true, nil

@@ -11,6 +11,7 @@ import (
 
 	"github.com/meshway/meshway/agent/control"
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/sponsor"
 )
 
 const (
@@ -49,19 +50,25 @@ func (m *Member) RemovedBy(ctx context.Context) []catalog.GatewayID {
 		})
 	}
 	_ = requests.Wait() // no request returns an error
-	return mostReport(others, by)
+	return mostReport(others, by, view.Sponsors(time.Now()))
 }
 
 // mostReport returns one gateway of each datacenter in by, sorted; none unless these are
-// more than half of the datacenters of others. What follows from a removal deletes the
-// local copy of the catalog, and no single datacenter of several may cause that.
-func mostReport(others, by []catalog.GatewayID) []catalog.GatewayID {
-	all := make(map[catalog.DatacenterName]bool)
+// more than half of the datacenters of others. Those that count as the same one report as
+// one. What follows from a removal deletes the local copy of the catalog, and no single
+// datacenter of several may cause that.
+func mostReport(others, by []catalog.GatewayID, sponsors sponsor.Sponsors) []catalog.GatewayID {
+	all, reported := make(map[catalog.DatacenterName]bool), make(map[catalog.DatacenterName]bool)
 	for _, id := range others {
-		all[id.Datacenter()] = true
+		all[sponsors.Of(id.Datacenter())] = true
 	}
 	slices.Sort(by)
-	one := slices.CompactFunc(by, func(a, b catalog.GatewayID) bool { return a.Datacenter() == b.Datacenter() })
+	one := slices.DeleteFunc(by, func(id catalog.GatewayID) bool {
+		as := sponsors.Of(id.Datacenter())
+		again := reported[as]
+		reported[as] = true
+		return again
+	})
 	if 2*len(one) <= len(all) {
 		return nil
 	}

@@ -88,3 +88,68 @@ func TestAMemberThatStartsAgainHasTheChangesOfMembersOfItsLog(t *testing.T) {
 		assert.Equal(t, consensus.CodeTooManyRequests, refusal.Code)
 	})
 }
+
+// invite lets the gateway of m admit a datacenter that runs nowhere.
+func invite(t *testing.T, m *consensustest.Member, dc catalog.DatacenterName) *catalog.Refusal {
+	t.Helper()
+	create, join := consensustest.NewJoin(m.ID, dc, "gw0")
+	for _, cmd := range []consensustest.Command{create, join} {
+		results, err := m.Node.Propose(context.Background(), cmd)
+		require.NoError(t, err)
+		if results[0].Refusal != nil {
+			return results[0].Refusal
+		}
+	}
+	return nil
+}
+
+// A hostile member that is a majority of datacenters, all of its own, could do what one
+// alone cannot.
+func TestOneMemberAdmitsOnlyAFewDatacentersInAWeek(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := consensustest.New(t, 3, consensustest.Options{})
+		founder, hostile, leader := c.Members[0], c.Members[1], c.Leader()
+		next := others(c, leader, hostile)[0]
+		guest := 10
+		admit := func(by *consensustest.Member) (n int, refusal *catalog.Refusal) {
+			for ; n < 30; n++ {
+				guest++
+				if refusal = invite(t, by, consensustest.DatacenterName(guest)); refusal != nil {
+					return n, refusal
+				}
+			}
+			return n, nil
+		}
+		made, refusal := admit(hostile)
+		require.NotNil(t, refusal, "no limit was reached")
+		assert.Equal(t, consensus.CodeTooManyRequests, refusal.Code)
+		assert.Equal(t, "datacenter", refusal.Field)
+		assert.Equal(t, budget.Admissions.Burst(), made)
+		require.NoError(t, leader.Node.TransferLeader(context.Background(), next.ID))
+		c.Until("the next leader", func() bool { return c.Leader() == next })
+		assert.NotNil(t, invite(t, hostile, "dc9"), "the next leader counts from zero")
+		made, _ = admit(founder)
+		assert.Greater(t, made, budget.Admissions.Burst(), "it sets up the federation")
+	})
+}
+
+// The datacenters that one invited confirm nothing for it.
+func TestAMemberDoesNotConfirmItsOwnRequestByADatacenterThatItInvited(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := consensustest.New(t, 4, consensustest.Options{})
+		time.Sleep(20 * time.Second) // it leads for long enough
+		hostile := c.Members[1]      // the first guests of the founder count as their own
+		rest := others(c, c.Leader(), hostile)
+		victim, honest := rest[0], rest[1]
+		require.Nil(t, invite(t, hostile, "dc9"))
+		for _, by := range []catalog.GatewayID{hostile.ID, "dc9/gw0", hostile.ID, "dc9/gw0"} {
+			cmd := consensustest.NewRemoval(by, victim.ID.Datacenter(), true)
+			results, err := c.Leader().Node.Propose(context.Background(), cmd)
+			require.NoError(t, err)
+			require.NotNil(t, results[0].Refusal, "by %s", by)
+			assert.Equal(t, consensus.CodeConfirmationNeeded, results[0].Refusal.Code)
+		}
+		require.Nil(t, remove(t, honest, victim, true), "another member confirms it")
+		victim.Stop()
+	})
+}

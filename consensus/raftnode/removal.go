@@ -20,7 +20,7 @@ func (n *Node) check(cmd *catalogpb.Command, now time.Time) error {
 	if refusal := quorum.CheckInviter(t, catalog.GatewayID(cmd.GetAuthor())); ok && refusal != nil {
 		return refusal
 	}
-	if refusal := n.safeguards.requests.Members(consensus.MemberChange(cmd), n.cfg.Host.Now(), now); refusal != nil {
+	if refusal := n.safeguards.requests.Members(cmd, n.View(), n.cfg.Host.Now(), now); refusal != nil {
 		return refusal
 	}
 	if consensus.OfLeader(cmd) && cmd.GetClient() != "" {
@@ -54,14 +54,14 @@ func (n *Node) checkRemoval(cmd *catalogpb.Command, now time.Time) error {
 		return refusal
 	}
 	author := catalog.GatewayID(cmd.GetAuthor()).Datacenter()
-	if refusal := n.safeguards.requests.Removal(author, r.Datacenter, n.View().Settings(), n.cfg.Host.Now()); refusal != nil {
+	if refusal := n.safeguards.requests.Removal(author, r.Datacenter, n.View(), n.cfg.Host.Now()); refusal != nil {
 		return refusal
 	}
-	if r.Alive() && len(n.View().Datacenters()) > 2 && !n.safeguards.requests.Confirmed(author, r.Datacenter, n.View().Settings(), now) {
+	if r.Alive() && quorum.CanConfirm(n.View(), author, r.Datacenter, now) && !n.safeguards.requests.Confirmed(author, r.Datacenter, n.View(), now) {
 		n.log.Warn("a gateway requested the removal of a datacenter that is alive; a second member has to request it too", "datacenter", r.Datacenter, "gateway", cmd.GetAuthor())
 		return r.RefuseUnconfirmed(author)
 	}
-	n.safeguards.requests.Spend(budget.Removals, author, now)
+	n.safeguards.requests.Spend(budget.Removals, author, n.View(), now)
 	n.log.Warn("removing a datacenter from the catalog", "datacenter", r.Datacenter, "gateway", cmd.GetAuthor(), "force", r.Force)
 	return nil
 }

@@ -102,7 +102,7 @@ func content() identity.SharedState {
 			FederationID: "123e4567-e89b-12d3-a456-426614174000", FederationName: "prod", Overlay: netip.MustParsePrefix("fd12:3456:789a::/48"),
 			Contacts: []identity.Contact{
 				{Gateway: "east/a", Pin: "00ff", Controls: []string{"192.0.2.1:7443", "[2001:db8::1]:7443"}},
-				{Gateway: "west/gw", Pin: "ff00"},
+				{Gateway: "west/gw", Pin: "ff00", Sponsor: "east", Until: time.Date(2026, 1, 9, 3, 4, 5, 0, time.UTC)},
 			},
 		},
 	}

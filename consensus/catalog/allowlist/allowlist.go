@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/sponsor"
 )
 
 // privateRanges returns the ranges that are not routed in the internet: RFC 1918, RFC 6598
@@ -41,41 +42,52 @@ func within(p, of netip.Prefix) bool { return of.Bits() <= p.Bits() && of.Contai
 // Check returns why the catalog refuses that dc, with these gateways, announces p, or
 // nil: p must be private, in a range that another datacenter allows, or of nodes in the
 // network of a gateway.
-func Check(s catalog.Settings, dc catalog.DatacenterName, gateways []catalog.Gateway, announced catalog.Prefix) *catalog.Refusal {
+func Check(s catalog.Settings, sponsors sponsor.Sponsors, dc catalog.DatacenterName, gateways []catalog.Gateway, announced catalog.Prefix) *catalog.Refusal {
 	p := announced.CIDR
 	if r := checkLength(p); r != nil {
 		return r
 	}
-	allowed := slices.ContainsFunc(s.Allowed, func(a catalog.AllowedPrefix) bool { return a.AllowedBy != dc && within(p, a.CIDR) })
-	if allowed || isPrivate(p) || announced.Kind == catalog.NodePrefix && isNearGateway(p, gateways) {
+	if isPrivate(p) || announced.Kind == catalog.NodePrefix && isNearGateway(p, gateways) {
 		return nil
+	}
+	no := "no other datacenter allows it"
+	for _, a := range s.Allowed {
+		switch {
+		case a.AllowedBy == dc || !within(p, a.CIDR):
+		case sponsors.MayPermit(a.AllowedBy, dc):
+			return nil
+		default:
+			no = fmt.Sprintf("datacenter %s, which allows it, does not count as another one: one of the two was invited by the other less than a week ago, "+
+				"or both by a third", a.AllowedBy)
+		}
 	}
 	return &catalog.Refusal{
 		Code:    catalog.CodePrefixNotAllowed,
-		Message: fmt.Sprintf("prefix %s is outside the private ranges, and no other datacenter allows it", p),
+		Message: fmt.Sprintf("prefix %s is outside the private ranges, and %s", p, no),
 		Remedy:  fmt.Sprintf("run meshctl federation allow %s on a gateway of another datacenter, or announce other prefixes", p),
 	}
 }
 
 // CheckNew is Check for the prefixes of dc that it did not have. The field of the refusal
 // is "prefixes[i]".
-func CheckNew(s catalog.Settings, dc catalog.Datacenter, gateways []catalog.Gateway, had []catalog.Prefix) *catalog.Refusal {
+func CheckNew(s catalog.Settings, sponsors sponsor.Sponsors, dc catalog.Datacenter, gateways []catalog.Gateway, had []catalog.Prefix) *catalog.Refusal {
 	for i, p := range dc.Prefixes {
 		if slices.ContainsFunc(had, func(h catalog.Prefix) bool { return h.CIDR == p.CIDR }) {
 			continue
 		}
-		if r := Check(s, dc.Name, gateways, p); r != nil {
+		if r := Check(s, sponsors, dc.Name, gateways, p); r != nil {
 			return r.In(catalog.At("prefixes", i))
 		}
 	}
 	return nil
 }
 
-// Outside returns the prefixes that dc has and could not announce today.
+// Outside returns the prefixes that dc has and could not announce today, even if each
+// datacenter counted as another one.
 func Outside(s catalog.Settings, dc catalog.Datacenter, gateways []catalog.Gateway) []string {
 	var outside []string
 	for _, p := range dc.Prefixes {
-		if Check(s, dc.Name, gateways, p) != nil {
+		if Check(s, sponsor.Sponsors{}, dc.Name, gateways, p) != nil {
 			outside = append(outside, p.CIDR.String())
 		}
 	}

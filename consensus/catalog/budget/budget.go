@@ -1,7 +1,7 @@
 // Package budget bounds the requests of a datacenter that concern others: removals of
 // datacenters, what the leader does on request, and changes of the members, each of which
 // changes the configuration of raft. One that makes them in a loop would keep the others
-// from writing, or remove one after the other. It is pure.
+// from writing, or remove one after the other, or be most of the members. It is pure.
 package budget
 
 import (
@@ -20,6 +20,7 @@ const (
 	Operations Kind = "leader operations"
 	Removals   Kind = "removals of datacenters"
 	Members    Kind = "changes of members" // not in Settings: each member counts what it applies
+	Admissions Kind = "admissions"         // of datacenters; likewise
 )
 
 // Burst returns how many requests a datacenter may make at once.
@@ -29,6 +30,8 @@ func (k Kind) Burst() int {
 		return 3
 	case Members:
 		return 128 // all gateways that a datacenter may have are replaced at once: 63 leave, 63 enrol
+	case Admissions:
+		return 16
 	case Operations:
 	}
 	return 5
@@ -41,6 +44,8 @@ func (k Kind) Interval() time.Duration {
 		return 10 * time.Minute
 	case Members:
 		return 15 * time.Second
+	case Admissions:
+		return 6 * time.Hour
 	case Operations:
 	}
 	return time.Minute

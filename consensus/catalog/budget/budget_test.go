@@ -12,7 +12,7 @@ import (
 )
 
 func TestRequestsAreAllowedAtOnceAndThenOneInEachInterval(t *testing.T) {
-	for _, kind := range []budget.Kind{budget.Operations, budget.Removals, budget.Members} {
+	for _, kind := range []budget.Kind{budget.Operations, budget.Removals, budget.Members, budget.Admissions} {
 		var s catalog.Settings
 		now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 		allowed := func() bool { return kind.Allows(budget.Until(s, kind, "west"), now) }

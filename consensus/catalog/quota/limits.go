@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/sponsor"
 )
 
 // Limits bound what the records of one datacenter cost the members of the others.
@@ -36,17 +37,54 @@ func DefaultLimits() Limits {
 }
 
 // Check returns why a change of more is refused, or nil: of the datacenters in more,
-// none may exceed the limits that of returns for it, unless it uses no more than in
-// before.
-func Check(before, more Tally, of func(catalog.DatacenterName) Limits) *catalog.Refusal {
+// none may exceed its limits (see Of), unless it uses no more than in before. It calls
+// sponsors only if one is above a default, or large.
+func (l Limits) Check(before, more Tally, s catalog.Settings, sponsors func() sponsor.Sponsors) *catalog.Refusal {
 	for dc, change := range more.of {
 		after := before.of[dc]
 		after.add(change, 1)
-		if r := of(dc).check(dc, before.of[dc], after); r != nil {
+		r := l.check(dc, before.of[dc], after)
+		if r != nil {
+			r = l.Of(s, sponsors(), dc).check(dc, before.of[dc], after)
+		}
+		if r == nil && change[resourceMemory] > 0 && after[resourceMemory] > l.Memory/smallPart {
+			r = l.Of(s, sponsors(), dc).checkGroup(dc, before, change[resourceMemory], sponsors())
+		}
+		if r != nil {
 			return r
 		}
 	}
 	return nil
+}
+
+// smallPart is the part of the memory of a datacenter that counts for no other one: what
+// those that one datacenter may admit in a week have together is then about groupSize.
+const smallPart = 16
+
+// groupSize is how much memory a datacenter may have together with those that count as it
+// (package sponsor), in limits of one: those that it invents cost the others as much as
+// one that is large, and one that is large can invite another one.
+const groupSize = 2
+
+// checkGroup refuses more memory of a datacenter that has too much together with those
+// that count as the same one.
+func (l Limits) checkGroup(dc catalog.DatacenterName, before Tally, more int, sponsors sponsor.Sponsors) *catalog.Refusal {
+	as, all, others := sponsors.Of(dc), more, 0
+	for other, u := range before.of {
+		if sponsors.Of(other) == as {
+			all += u[resourceMemory]
+			others++
+		}
+	}
+	if others < 2 || all <= groupSize*l.Memory {
+		return nil
+	}
+	return &catalog.Refusal{
+		Code: catalog.CodeQuota, Field: "memory",
+		Message: fmt.Sprintf("datacenter %s and those that it invited in the last week would have %d bytes in the catalog together, the maximum is %d",
+			as, all, groupSize*l.Memory),
+		Remedy: "remove what is not needed, or wait until a week has passed since the last of them joined",
+	}
 }
 
 func (l Limits) check(dc catalog.DatacenterName, before, after usage) *catalog.Refusal {

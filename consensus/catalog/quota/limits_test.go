@@ -1,14 +1,21 @@
 package quota_test
 
 import (
+	"fmt"
+	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/quota"
+	"github.com/meshway/meshway/consensus/catalog/sponsor"
 )
+
+func none() sponsor.Sponsors { return sponsor.Sponsors{} }
 
 // gateways returns the tally of n gateways of each datacenter.
 func gateways(n int, of ...catalog.DatacenterName) quota.Tally {
@@ -24,10 +31,9 @@ func gateways(n int, of ...catalog.DatacenterName) quota.Tally {
 func TestChangeIsRefusedForTheDatacenterThatExceedsALimitOnly(t *testing.T) {
 	limits := quota.DefaultLimits()
 	limits.Gateways = 2
-	of := func(catalog.DatacenterName) quota.Limits { return limits }
 	before := gateways(2, "west")
-	require.Nil(t, quota.Check(before, gateways(1, "east"), of))
-	refusal := quota.Check(before, gateways(1, "east", "west"), of)
+	require.Nil(t, limits.Check(before, gateways(1, "east"), catalog.Settings{}, none))
+	refusal := limits.Check(before, gateways(1, "east", "west"), catalog.Settings{}, none)
 	require.NotNil(t, refusal)
 	assert.Equal(t, catalog.CodeQuota, refusal.Code)
 	assert.Equal(t, "gateways", refusal.Field)
@@ -36,7 +42,44 @@ func TestChangeIsRefusedForTheDatacenterThatExceedsALimitOnly(t *testing.T) {
 	before.Add(gateways(1, "west")) // more than the limit, by an earlier build
 	change := quota.NewTally()
 	change.Replace(&catalog.Gateway{Datacenter: "west"}, &catalog.Gateway{Datacenter: "west", Version: "v2"})
-	assert.Nil(t, quota.Check(before, change, of))
+	assert.Nil(t, limits.Check(before, change, catalog.Settings{}, none))
+}
+
+// Those that a datacenter invents are no way to fill the memory of the others.
+func TestDatacentersThatCountAsOneHaveABoundedMemoryTogether(t *testing.T) {
+	const mib = 1 << 20
+	limits := quota.DefaultLimits()
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	invitedBy := func(by catalog.GatewayID) func() sponsor.Sponsors {
+		var tokens []*catalog.Token
+		for i := range 40 {
+			tokens = append(tokens, &catalog.Token{CreatedBy: by, UsedBy: catalog.DatacenterName(fmt.Sprint("ghost", i)), UsedAt: now})
+		}
+		return func() sponsor.Sponsors { return sponsor.New(catalog.Federation{}, "", slices.Values(tokens), now) }
+	}
+	fill := func(sponsors func() sponsor.Sponsors) (bytes int, last *catalog.Refusal) {
+		before := quota.NewTally()
+		for _, dc := range []catalog.DatacenterName{"west", "ghost0", "ghost1", "ghost2", "ghost3"} {
+			for {
+				one := quota.NewTally()
+				one.Replace(nil, &catalog.Export{ExportKey: catalog.ExportKey{Datacenter: dc}, Labels: map[string]string{"a": strings.Repeat("x", mib)}})
+				if last = limits.Check(before, one, catalog.Settings{}, sponsors); last != nil {
+					break
+				}
+				before.Add(one)
+				bytes += mib
+			}
+		}
+		return bytes, last
+	}
+	bytes, refusal := fill(invitedBy("north/gw0"))
+	assert.InDelta(t, 3*limits.Memory, bytes, 16*mib, "west, and two limits for all that north has invited")
+	assert.Equal(t, "memory", refusal.Field)
+	assert.Contains(t, refusal.Message, "datacenter north and those that it invited in the last week")
+	bytes, _ = fill(invitedBy("west/gw0"))
+	assert.InDelta(t, 2*limits.Memory, bytes, 16*mib)
+	bytes, _ = fill(none)
+	assert.InDelta(t, 5*limits.Memory, bytes, 8*mib)
 }
 
 func TestTallyCountsClientsOfAllDatacenters(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/sponsor"
 )
 
 // highest returns what a datacenter may raise the limits of the others to. It is what one
@@ -33,9 +34,9 @@ type Setting struct {
 }
 
 // Settings returns the limits of a datacenter that can be raised.
-func (l Limits) Settings(s catalog.Settings, dc catalog.DatacenterName) []Setting {
+func (l Limits) Settings(s catalog.Settings, sponsors sponsor.Sponsors, dc catalog.DatacenterName) []Setting {
 	var list []Setting
-	standard, of := DefaultLimits().byResource(), l.Of(s, dc).byResource()
+	standard, of := DefaultLimits().byResource(), l.Of(s, sponsors, dc).byResource()
 	for r, most := range highest() {
 		if most == 0 {
 			continue
@@ -51,11 +52,11 @@ func (l Limits) Settings(s catalog.Settings, dc catalog.DatacenterName) []Settin
 
 // Of returns the limits of a datacenter: l, or the highest to which another datacenter has
 // raised them. So no datacenter raises its own limits, or takes anything from another.
-func (l Limits) Of(s catalog.Settings, dc catalog.DatacenterName) Limits {
+func (l Limits) Of(s catalog.Settings, sponsors sponsor.Sponsors, dc catalog.DatacenterName) Limits {
 	for r, c := range l.byResource() {
 		for _, by := range s.Limits {
-			if by.Resource == c.field && by.SetBy != dc {
-				c.most = max(c.most, int(by.Most)) //nolint:gosec // bounded by highest
+			if by.Resource == c.field && by.SetBy != dc && int(by.Most) > c.most && sponsors.MayPermit(by.SetBy, dc) { //nolint:gosec // bounded by highest
+				c.most = int(by.Most) //nolint:gosec // bounded by highest
 			}
 		}
 		l.set(resource(r), c.most)

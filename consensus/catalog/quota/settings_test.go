@@ -3,12 +3,14 @@ package quota_test
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/quota"
+	"github.com/meshway/meshway/consensus/catalog/sponsor"
 )
 
 // settings returns settings with limits of services that datacenters have set.
@@ -24,6 +26,7 @@ func settings(t *testing.T, by map[catalog.DatacenterName]uint64) (s catalog.Set
 
 func TestLimitOfADatacenterIsTheHighestThatAnotherOneHasSet(t *testing.T) {
 	const standard = 10_000
+	sponsors := sponsor.Sponsors{}.With("guest", "west", time.Now())
 	type set = map[catalog.DatacenterName]uint64
 	for name, c := range map[string]struct {
 		set  set
@@ -35,9 +38,11 @@ func TestLimitOfADatacenterIsTheHighestThatAnotherOneHasSet(t *testing.T) {
 		"raised by itself": {set{"west": 20_000}, standard},
 		"by both":          {set{"west": 30_000, "east": 20_000}, 20_000},
 		"default again":    {set{"east": 0}, standard},
+		"by one invited":   {set{"guest": 20_000}, standard},
+		"by others, too":   {set{"guest": 30_000, "east": 20_000}, 20_000},
 	} {
 		t.Run(name, func(t *testing.T) {
-			limits := quota.DefaultLimits().Of(settings(t, c.set), "west")
+			limits := quota.DefaultLimits().Of(settings(t, c.set), sponsors, "west")
 			assert.Equal(t, c.want, limits.Services)
 			limits.Services = standard
 			assert.Equal(t, quota.DefaultLimits(), limits, "the others are as they were")
@@ -47,7 +52,7 @@ func TestLimitOfADatacenterIsTheHighestThatAnotherOneHasSet(t *testing.T) {
 
 // A member that lowered the limits of another one would keep it from registering services.
 func TestNoDatacenterLowersTheLimitsOfAnother(t *testing.T) {
-	for _, listed := range quota.DefaultLimits().Settings(catalog.Settings{}, "west") {
+	for _, listed := range quota.DefaultLimits().Settings(catalog.Settings{}, sponsor.Sponsors{}, "west") {
 		for most, refused := range map[int]bool{1: true, listed.Default - 1: true, listed.Default: false} {
 			_, r := quota.Set(catalog.Settings{}, "east", []catalog.Limit{{Resource: listed.Resource, Most: uint64(most)}})
 			assert.Equal(t, refused, r != nil, "%d of %s", most, listed.Resource)
@@ -56,7 +61,7 @@ func TestNoDatacenterLowersTheLimitsOfAnother(t *testing.T) {
 }
 
 func TestEveryLimitThatIsListedIsSetAndBounded(t *testing.T) {
-	for _, listed := range quota.DefaultLimits().Settings(catalog.Settings{}, "west") {
+	for _, listed := range quota.DefaultLimits().Settings(catalog.Settings{}, sponsor.Sponsors{}, "west") {
 		assert.Equal(t, listed.Default, listed.Most, listed.Resource)
 		for most, refused := range map[int]bool{listed.Highest: false, listed.Highest + 1: true} {
 			s, r := quota.Set(catalog.Settings{}, "east", []catalog.Limit{{Resource: listed.Resource, Most: uint64(most)}})
@@ -68,7 +73,7 @@ func TestEveryLimitThatIsListedIsSetAndBounded(t *testing.T) {
 				continue
 			}
 			require.Nil(t, r, listed.Resource)
-			for _, after := range quota.DefaultLimits().Settings(s, "west") {
+			for _, after := range quota.DefaultLimits().Settings(s, sponsor.Sponsors{}, "west") {
 				want, set := after.Default, 0
 				if after.Resource == listed.Resource {
 					want, set = listed.Highest, 1

@@ -17,8 +17,7 @@ func invite(t *quota.Tally, dc catalog.DatacenterName) (created int, refusal *ca
 	one := quota.NewTally()
 	one.Replace(nil, &catalog.Token{CreatedBy: catalog.NewGatewayID(dc, "gw0")})
 	for range quota.MaxTokens + 1 {
-		limits := func(catalog.DatacenterName) quota.Limits { return quota.DefaultLimits() }
-		if refusal = quota.Check(*t, one, limits); refusal == nil {
+		if refusal = quota.DefaultLimits().Check(*t, one, catalog.Settings{}, none); refusal == nil {
 			refusal = quota.CheckTokens(*t, one)
 		}
 		if refusal != nil {

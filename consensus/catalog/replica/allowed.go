@@ -2,12 +2,14 @@ package replica
 
 import (
 	"slices"
+	"time"
 
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/agreement"
 	"github.com/meshway/meshway/consensus/catalog/allowlist"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 	"github.com/meshway/meshway/consensus/catalog/replica/internal/table"
+	"github.com/meshway/meshway/consensus/catalog/sponsor"
 )
 
 // changeSettings stores what a command changes in the settings.
@@ -31,7 +33,7 @@ func (w *writer) setSettings(have, next catalog.Settings) {
 // checkAllowed refuses new prefixes of a datacenter that are outside the ranges in which
 // datacenters may announce prefixes. Those that it has stay allowed. The only datacenter
 // of a federation may announce all.
-func checkAllowed(txn *table.Txn, cmd *catalogpb.Command) *catalog.Refusal {
+func checkAllowed(txn *table.Txn, cmd *catalogpb.Command, now time.Time) *catalog.Refusal {
 	body, host := catalog.Records(cmd)
 	if body == nil {
 		return nil
@@ -40,9 +42,16 @@ func checkAllowed(txn *table.Txn, cmd *catalogpb.Command) *catalog.Refusal {
 	if err != nil || isAlone(txn, dc.Name) {
 		return nil
 	}
+	count := sponsors(txn, now)
+	if cmd.GetJoin() != nil {
+		count = count.With(dc.Name, catalog.GatewayID(cmd.GetAuthor()).Datacenter(), now)
+	}
 	// No datacenter can allow a range while a gateway does not support it. The level that
-	// the gateways of dc state does not count: a hostile one states a low level.
-	others := slices.DeleteFunc(gatewaysBelow(txn, catalog.LevelAllowed), func(id catalog.GatewayID) bool { return id.Datacenter() == dc.Name })
+	// the gateways of dc, or of those that it has just invited, state does not count: a
+	// hostile one states a low level.
+	others := slices.DeleteFunc(gatewaysBelow(txn, catalog.LevelAllowed), func(id catalog.GatewayID) bool {
+		return !count.Independent(id.Datacenter(), dc.Name)
+	})
 	if len(others) > 0 {
 		return nil
 	}
@@ -58,7 +67,17 @@ func checkAllowed(txn *table.Txn, cmd *catalogpb.Command) *catalog.Refusal {
 	if have := datacenter(txn, dc.Name); have != nil {
 		had = have.Prefixes
 	}
-	return allowlist.CheckNew(allowed, dc, gateways, had)
+	return allowlist.CheckNew(allowed, count, dc, gateways, had)
+}
+
+// sponsors returns what the datacenters count as at a time.
+func sponsors(txn *table.Txn, now time.Time) sponsor.Sponsors {
+	f := federation(txn)
+	if f == nil {
+		return sponsor.Sponsors{}
+	}
+	founder := sponsor.Founder(*f, each[catalog.Datacenter](txn, tableDatacenters, indexID))
+	return sponsor.New(*f, founder, each[catalog.Token](txn, tableTokens, indexID), now)
 }
 
 // isAlone reports whether no datacenter but name is a member.

@@ -3,6 +3,8 @@ package replica
 import (
 	"cmp"
 	"fmt"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/meshway/meshway/consensus/catalog"
@@ -11,6 +13,7 @@ import (
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 	"github.com/meshway/meshway/consensus/catalog/quota"
 	"github.com/meshway/meshway/consensus/catalog/replica/internal/table"
+	"github.com/meshway/meshway/consensus/catalog/sponsor"
 	"github.com/meshway/meshway/consensus/catalog/succession"
 )
 
@@ -53,6 +56,8 @@ type judge struct {
 	now     time.Time
 	index   uint64 // of the state
 	certain bool   // no command so far is to be appended
+
+	sponsors func() sponsor.Sponsors // with the commands so far; nil: to be determined
 }
 
 func (s *State) newJudge(limits quota.Limits, now time.Time) *judge {
@@ -77,7 +82,7 @@ func (j *judge) judge(cmd *catalogpb.Command) Verdict {
 		cmd = agreement.WithBudget(cmd)
 	}
 	before := settings(txn)
-	notAllowed := checkBefore(txn, cmd)
+	notAllowed := checkBefore(txn, cmd, j.now)
 	w := &writer{txn: txn, index: j.index + 1, clients: j.tally.Clients()}
 	result := w.command(cmd)
 	changes := txn.Changes()
@@ -97,8 +102,8 @@ func (j *judge) judge(cmd *catalogpb.Command) Verdict {
 }
 
 // checkBefore compares a command with the records before it.
-func checkBefore(txn *table.Txn, cmd *catalogpb.Command) *catalog.Refusal {
-	return cmp.Or(checkAllowed(txn, cmd), succession.CheckCommand(federation(txn), cmd), checkWitness(txn, cmd), checkRevocation(txn, cmd))
+func checkBefore(txn *table.Txn, cmd *catalogpb.Command, now time.Time) *catalog.Refusal {
+	return cmp.Or(checkAllowed(txn, cmd, now), succession.CheckCommand(federation(txn), cmd), checkWitness(txn, cmd), checkRevocation(txn, cmd))
 }
 
 func (j *judge) refused(r *catalog.Refusal) Verdict {
@@ -109,9 +114,15 @@ func (j *judge) refused(r *catalog.Refusal) Verdict {
 func (j *judge) count(txn *table.Txn, changes []table.Change) *catalog.Refusal {
 	more := quota.NewTally()
 	tally(&more, changes)
-	set := settings(txn)
-	of := func(dc catalog.DatacenterName) quota.Limits { return j.limits.Of(set, dc) }
-	if r := cmp.Or(quota.Check(j.tally, more, of), quota.CheckTokens(j.tally, more)); r != nil {
+	if j.sponsors == nil || slices.ContainsFunc(changes, func(c table.Change) bool { return c.Table == tableTokens }) {
+		j.sponsors = sync.OnceValue(func() sponsor.Sponsors { return sponsors(txn, j.now) })
+	}
+	r := j.limits.Check(j.tally, more, settings(txn), j.sponsors)
+	if r == nil {
+		r = quota.CheckTokens(j.tally, more)
+	}
+	if r != nil {
+		j.sponsors = nil // txn is not committed
 		return r
 	}
 	j.tally.Add(more)

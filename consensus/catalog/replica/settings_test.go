@@ -19,6 +19,7 @@ import (
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 	"github.com/meshway/meshway/consensus/catalog/quota"
 	"github.com/meshway/meshway/consensus/catalog/replica"
+	"github.com/meshway/meshway/consensus/catalog/sponsor"
 )
 
 func limit(resource string, most uint64) []catalog.Limit {
@@ -146,7 +147,7 @@ func TestLargestSettingsAreKeptBySnapshots(t *testing.T) {
 	for i := range datacenters {
 		name := catalog.DatacenterName(fmt.Sprintf("%04d", i) + strings.Repeat("n", 59))
 		var set []catalog.Limit
-		for _, l := range quota.DefaultLimits().Settings(catalog.Settings{}, name)[:4] {
+		for _, l := range quota.DefaultLimits().Settings(catalog.Settings{}, sponsor.Sponsors{}, name)[:4] {
 			set = append(set, catalog.Limit{Resource: l.Resource, Most: uint64(l.Highest)})
 		}
 		var r *catalog.Refusal

@@ -1,8 +1,11 @@
 package replica
 
 import (
+	"time"
+
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/replica/internal/table"
+	"github.com/meshway/meshway/consensus/catalog/sponsor"
 )
 
 // View is the state at one raft index. It is immutable and safe for concurrent use.
@@ -52,6 +55,9 @@ func (v *View) Tokens() []catalog.Token {
 func (v *View) Token(id string) (catalog.Token, bool) {
 	return found(token(v.txn, id), same[catalog.Token])
 }
+
+// Sponsors returns what the datacenters count as at a time.
+func (v *View) Sponsors(now time.Time) sponsor.Sponsors { return sponsors(v.txn, now) }
 
 // Observations returns all observations, sorted by observer and peer.
 func (v *View) Observations() []catalog.Observation {

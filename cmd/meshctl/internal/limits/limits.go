@@ -10,6 +10,7 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 	"github.com/meshway/meshway/consensus/catalog/quota"
+	"github.com/meshway/meshway/consensus/catalog/sponsor"
 )
 
 const memory, mib = "memory", 1 << 20
@@ -27,7 +28,7 @@ datacenter. It is refused, with their names, while gateways do not support it.`
 func Flags(flags *pflag.FlagSet) func() *controlpb.SetLimitsRequest {
 	values := make(map[string]*uint32)
 	var order []string
-	for _, l := range quota.DefaultLimits().Settings(catalog.Settings{}, "") {
+	for _, l := range quota.DefaultLimits().Settings(catalog.Settings{}, sponsor.Sponsors{}, "") {
 		usage := "most `number` of " + l.Resource
 		if l.Resource == memory {
 			usage = "most memory of the records, in `MiB`"

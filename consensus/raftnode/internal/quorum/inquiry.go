@@ -6,6 +6,7 @@ import (
 
 	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/sponsor"
 )
 
 // Inquiry is the state of a member that finds out which gateways vote now.
@@ -13,6 +14,7 @@ type Inquiry struct {
 	Own      catalog.GatewayID
 	Voters   []catalog.GatewayID // in the configuration of this member
 	Gateways []catalog.GatewayID // in its copy of the catalog
+	Sponsors sponsor.Sponsors    // likewise: those that count as one datacenter report as one
 }
 
 // Report is the electorate as one gateway reports it.
@@ -63,14 +65,14 @@ func (q Inquiry) Result(reports []Report, p Patience) consensus.Electorate {
 		}
 	}
 	n := q.otherDatacenters(ids)
-	return tally(reports, func(r Report) string { return string(r.From.Datacenter()) }, n/2+1, n)
+	return tally(reports, func(r Report) string { return string(q.Sponsors.Of(r.From.Datacenter())) }, n/2+1, n)
 }
 
 func (q Inquiry) otherDatacenters(ids []catalog.GatewayID) int {
 	others := make(map[catalog.DatacenterName]bool)
 	for _, id := range ids {
 		if dc := id.Datacenter(); dc != q.Own.Datacenter() {
-			others[dc] = true
+			others[q.Sponsors.Of(dc)] = true
 		}
 	}
 	return len(others)

@@ -2,6 +2,7 @@ package quorum
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 
@@ -59,6 +60,16 @@ func TestAMemberThatWasAwayBelievesOneKnownVoterOrMostOtherDatacenters(t *testin
 			assert.Equal(t, test.term, got.Term)
 		})
 	}
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	guests := q
+	guests.Gateways = []catalog.GatewayID{"a/1", "d/1", "e/1", "f/1", "g/1", "h/1"}
+	for _, dc := range []catalog.DatacenterName{"f", "g", "h"} {
+		guests.Sponsors = guests.Sponsors.With(dc, "e", now)
+	}
+	byGuests := []Report{report("d/1", 9, "d/1"), report("e/1", 9, "x/1"), report("f/1", 9, "x/1"), report("g/1", 9, "x/1"), report("h/1", 9, "x/1")}
+	assert.Empty(t, guests.Result(byGuests, Waited).Voters, "those that one datacenter has just invited report as one")
+	assert.Empty(t, guests.Result(byGuests, LeftOut).Voters)
+
 	q.Gateways = []catalog.GatewayID{"a/1", "d/1", "e/1"}
 	got := q.Result([]Report{report("d/1", 8, "d/1", "x/1"), report("e/1", 9, "d/1")}, Waited)
 	assert.Equal(t, consensus.Electorate{Term: 8, Voters: []consensus.Voter{{ID: "d/1"}}}, got, "what most other datacenters name")

@@ -11,6 +11,8 @@ import (
 	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/budget"
+	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+	"github.com/meshway/meshway/consensus/catalog/replica"
 )
 
 // Requests is what a member remembers, as leader, of the requests that any member
@@ -19,9 +21,9 @@ import (
 // remove a datacenter that is alive: catalog.LevelRemoval), and as soon as their entries
 // are applied. What the catalog does not have is counted by each member as it is applied.
 type Requests struct {
-	mu      sync.Mutex                           // guards all following fields
-	spent   map[requestsKey]time.Time            // when all requests that were made are paid for
-	applied map[catalog.DatacenterName]time.Time // the same of budget.Members, by the log
+	mu      sync.Mutex                // guards all following fields
+	spent   map[requestsKey]time.Time // when all requests that were made are paid for
+	applied map[requestsKey]time.Time // the same of changes of members, by the log
 	first   map[catalog.DatacenterName]removalRequest
 	refused map[refusedKey]uint64
 }
@@ -46,15 +48,24 @@ type removalRequest struct {
 	at time.Time
 }
 
-// allows reports whether a datacenter may make a request now; r.mu is held.
-func (r *Requests) allows(kind budget.Kind, by catalog.DatacenterName, have catalog.Settings, now time.Time) bool {
-	return kind.Allows(r.spent[requestsKey{kind, by}], now) && kind.Allows(budget.Until(have, kind, by), now)
+// allows reports whether a datacenter, and its sponsor, may make a request now; r.mu is
+// held. The catalog has what each has used up, this leader what all that count as the
+// sponsor have.
+func (r *Requests) allows(kind budget.Kind, by catalog.DatacenterName, view *replica.View, now time.Time) bool {
+	sponsor, have := view.Sponsors(now).Of(by), view.Settings()
+	return kind.Allows(r.spent[requestsKey{kind, sponsor}], now) &&
+		kind.Allows(budget.Until(have, kind, sponsor), now) && kind.Allows(budget.Until(have, kind, by), now)
 }
 
-// Spend records a request that was executed.
-func (r *Requests) Spend(kind budget.Kind, by catalog.DatacenterName, now time.Time) {
+// Spend records a request of a datacenter that was executed, for its sponsor.
+func (r *Requests) Spend(kind budget.Kind, by catalog.DatacenterName, view *replica.View, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.spend(kind, view.Sponsors(now).Of(by), now)
+}
+
+// spend records a request that by pays for; r.mu is held.
+func (r *Requests) spend(kind budget.Kind, by catalog.DatacenterName, now time.Time) {
 	if r.spent == nil {
 		r.spent = make(map[requestsKey]time.Time)
 	}
@@ -64,11 +75,11 @@ func (r *Requests) Spend(kind budget.Kind, by catalog.DatacenterName, now time.T
 
 // Operation rejects an operation of a gateway whose datacenter has requested too many.
 // The own datacenter is not limited: it can end its leadership in any case.
-func (r *Requests) Operation(own catalog.GatewayID, have catalog.Settings, op consensus.LeaderOperation, now time.Time) error {
+func (r *Requests) Operation(own catalog.GatewayID, view *replica.View, op consensus.LeaderOperation, now time.Time) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	by := op.From.Datacenter()
-	if by == own.Datacenter() || r.allows(budget.Operations, by, have, now) {
+	if by == own.Datacenter() || r.allows(budget.Operations, by, view, now) {
 		return nil
 	}
 	return fmt.Errorf("%w: datacenter %s has requested %s %d times within minutes: wait %s",
@@ -76,10 +87,10 @@ func (r *Requests) Operation(own catalog.GatewayID, have catalog.Settings, op co
 }
 
 // Removal refuses a removal by a datacenter that has removed too many.
-func (r *Requests) Removal(by, of catalog.DatacenterName, have catalog.Settings, now time.Time) *catalog.Refusal {
+func (r *Requests) Removal(by, of catalog.DatacenterName, view *replica.View, now time.Time) *catalog.Refusal {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.allows(budget.Removals, by, have, now) {
+	if r.allows(budget.Removals, by, view, now) {
 		return nil
 	}
 	return &catalog.Refusal{
@@ -89,16 +100,25 @@ func (r *Requests) Removal(by, of catalog.DatacenterName, have catalog.Settings,
 	}
 }
 
-// Confirmed reports whether another datacenter has requested the removal lately. If
-// not, it records this request.
-func (r *Requests) Confirmed(by, of catalog.DatacenterName, have catalog.Settings, now time.Time) bool {
+// CanConfirm reports whether there is a datacenter that can confirm that one removes
+// another: it counts as neither.
+func CanConfirm(view *replica.View, by, of catalog.DatacenterName, now time.Time) bool {
+	sponsors := view.Sponsors(now)
+	return slices.ContainsFunc(view.Datacenters(), func(dc catalog.Datacenter) bool {
+		return sponsors.Independent(dc.Name, by) && sponsors.Independent(dc.Name, of)
+	})
+}
+
+// Confirmed reports whether another datacenter, which does not count as the same (package
+// sponsor), has requested the removal lately. If not, it records this request.
+func (r *Requests) Confirmed(by, of catalog.DatacenterName, view *replica.View, now time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	first, ok := r.first[of]
 	if !ok || now.Sub(first.at) >= budget.ConfirmationTime {
-		first.by = budget.Requested(have, of, now)
+		first.by = budget.Requested(view.Settings(), of, now)
 	}
-	if first.by != "" && first.by != by {
+	if first.by != "" && view.Sponsors(now).Independent(first.by, by) {
 		delete(r.first, of)
 		return true
 	}
@@ -110,39 +130,52 @@ func (r *Requests) Confirmed(by, of catalog.DatacenterName, have catalog.Setting
 }
 
 // Members refuses a change of the members by a datacenter that has made too many, by the
-// time of day, and else records it. An empty one changes none.
-func (r *Requests) Members(by catalog.DatacenterName, at, now time.Time) *catalog.Refusal {
-	if by == "" {
+// time of day, and else records it.
+func (r *Requests) Members(cmd *catalogpb.Command, view *replica.View, at, now time.Time) *catalog.Refusal {
+	if !changesMembers(cmd) {
 		return nil
 	}
+	by, kinds := memberChange(cmd, view.Sponsors(at), at)
 	r.mu.Lock()
-	allowed := budget.Members.Allows(r.applied[by], at) && r.allows(budget.Members, by, catalog.Settings{}, at)
-	r.mu.Unlock()
-	if allowed {
-		r.Spend(budget.Members, by, now)
-		return nil
+	defer r.mu.Unlock()
+	for _, kind := range kinds {
+		if !kind.Allows(r.applied[requestsKey{kind, by}], at) || !kind.Allows(r.spent[requestsKey{kind, by}], at) {
+			return refuseMembers(kind, by)
+		}
 	}
-	return &catalog.Refusal{
-		Code: consensus.CodeTooManyRequests, Field: "gateway",
-		Message: fmt.Sprintf("datacenter %s has enrolled and removed gateways, or admitted datacenters, %d times within minutes",
-			by, budget.Members.Burst()),
-		Remedy: fmt.Sprintf("wait %s for each further one; if no operator of %s does this, look for a gateway there that restarts in a loop, or for an intruder",
-			budget.Members.Interval(), by),
+	for _, kind := range kinds {
+		r.spend(kind, by, now)
 	}
+	return nil
 }
 
-// Applied counts a change of the members in the log, by the time of its command: the next
-// leader does not count from zero.
-func (r *Requests) Applied(by catalog.DatacenterName, at time.Time) {
+func refuseMembers(kind budget.Kind, by catalog.DatacenterName) *catalog.Refusal {
+	refusal := &catalog.Refusal{
+		Code: consensus.CodeTooManyRequests, Field: "gateway",
+		Message: fmt.Sprintf("datacenter %s, with those that it invited in the last week, has enrolled and removed gateways, or admitted datacenters, %d times within minutes",
+			by, kind.Burst()),
+		Remedy: fmt.Sprintf("wait %s for each further one; if no operator of %s does this, look for a gateway there that restarts in a loop, or for an intruder",
+			kind.Interval(), by),
+	}
+	if kind == budget.Admissions {
+		refusal.Field = "datacenter"
+		refusal.Message = fmt.Sprintf("datacenter %s, with those that it invited in the last week, has admitted %d datacenters within days", by, kind.Burst())
+		refusal.Remedy = fmt.Sprintf("create the token in another datacenter (meshctl token create), or wait %s for each further one", kind.Interval())
+	}
+	return refusal
+}
+
+func (r *Requests) countApplied(kind budget.Kind, by catalog.DatacenterName, at time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.applied == nil {
-		r.applied = make(map[catalog.DatacenterName]time.Time)
+		r.applied = make(map[requestsKey]time.Time)
 	}
-	maps.DeleteFunc(r.applied, func(_ catalog.DatacenterName, until time.Time) bool {
+	maps.DeleteFunc(r.applied, func(_ requestsKey, until time.Time) bool {
 		return at.Sub(until) > 2*catalog.MaxClockSkew
 	})
-	r.applied[by] = budget.Members.Bound(budget.Members.After(r.applied[by], at), at)
+	key := requestsKey{kind, by}
+	r.applied[key] = kind.Bound(kind.After(r.applied[key], at), at)
 }
 
 // CountRefusal counts a command that was refused.
