@@ -67,6 +67,7 @@
 //   - Shared state: the CA and the membership that siblings share in a Secret.
 //   - Sibling: another gateway of the same datacenter.
 //   - Site: a datacenter without Kubernetes; in code also the prefixes and addresses that a datacenter owns.
+//   - Sponsor: the datacenter that invited another one, which counts as its sponsor for a week.
 //   - Standby: a route to the siblings that applies while a prefix has no other route, because the devices of the lanes are gone.
 //   - Succession: the replacement of a CA of a datacenter by one that the former CA has signed.
 //   - Underlay: the network between the gateways that carries the tunnels.

@@ -39,7 +39,8 @@ func TestOneForeignDatacenterDoesNotMakeAGatewayDeleteItsCatalog(t *testing.T) {
 		"one denies, one confirms, and the own record":    {contacts: all, recorded: true, answers: answers{"east/a": false, "north/a": true}, unknown: &UndecidedError{Denied: []catalog.GatewayID{"east/a"}, Confirmed: 1, Silent: []catalog.DatacenterName{"south"}}},
 	}
 	guests := identity.DatacenterMembership{Contacts: []identity.Contact{
-		{Gateway: "guest/a", Sponsor: "east", Until: time.Now().Add(time.Hour)}, {Gateway: "guest2/a", Sponsor: "east", Until: time.Now().Add(time.Hour)},
+		{Gateway: "guest/a", Sponsor: "east", Until: time.Now().Add(time.Hour)},
+		{Gateway: "guest2/a", Sponsor: "east", Until: time.Now().Add(time.Hour)},
 		{Gateway: "north/a", Sponsor: "east", Until: time.Now().Add(-time.Hour)},
 	}}
 	for name, test := range tests {

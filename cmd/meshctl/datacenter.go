@@ -46,6 +46,7 @@ is refused if the leader of the catalog has received packets from the datacenter
 within the last minute, unless --force is given, and always if the remaining
 voters would have no majority. With --force, a datacenter that runs is removed
 only after a second datacenter has run the command too, within ten minutes,
+which neither was invited by the first one in the last week nor invited it,
 unless the federation has two. All gateways must support the command: an older
 meshd stops when it receives it.`,
 		Example: `  meshctl datacenter remove west

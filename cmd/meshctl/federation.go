@@ -33,7 +33,8 @@ func newAllowCommand(a *app) *cobra.Command {
 lists all ranges that are allowed. The catalog accepts other new prefixes in the
 private ranges only (10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, 100.64.0.0/10
 and fc00::/7), so that no member takes addresses of the internet. A datacenter
-cannot allow ranges for itself, and only the one that allows a range removes it.
+cannot allow ranges for itself, nor for one that it invited in the last week
+unless it founded the federation. Only the one that allows a range removes it.
 Prefixes that were announced in it stay, and the status reports them.
 It is refused, with their names, while gateways do not support it.`,
 		Example: `  meshctl federation allow                # list the ranges

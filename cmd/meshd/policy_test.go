@@ -41,22 +41,24 @@ func TestImportDirections(t *testing.T) {
 		for name, allowed := range map[string][]string{
 			"consensus/catalog":           {"consensus/catalog/catalogpb"}, // records and commands: pure
 			"consensus/catalog/overlay":   {"consensus/catalog"},
-			"consensus/catalog/quota":     {"consensus/catalog"},
+			"consensus/catalog/sponsor":   {"consensus/catalog"},
+			"consensus/catalog/quota":     {"consensus/catalog", "consensus/catalog/sponsor"},
 			"consensus/catalog/budget":    {"consensus/catalog"},
-			"consensus/catalog/allowlist": {"consensus/catalog", "consensus/catalog/catalogpb"},
+			"consensus/catalog/allowlist": {"consensus/catalog", "consensus/catalog/catalogpb", "consensus/catalog/sponsor"},
 			"consensus/catalog/jointoken": {"consensus/catalog"},
 			"consensus/catalog/agreement": {
 				"consensus/catalog", "consensus/catalog/allowlist", "consensus/catalog/budget", "consensus/catalog/catalogpb", "consensus/catalog/quota",
 			},
-			"consensus/catalog/succession":             {"consensus/catalog", "consensus/catalog/catalogpb"},
-			"agent/rotation":                           {"agent/identity", "consensus/catalog", "consensus/catalog/agreement", "consensus/catalog/succession"},
-			"consensus/catalog/snapshot":               {"consensus/catalog", "consensus/catalog/catalogpb"},
-			"consensus/catalog/replica/internal/keys":  {},
-			"consensus/catalog/replica/internal/table": {"consensus/catalog/replica/internal/keys"},
+			"consensus/catalog/succession":                {"consensus/catalog", "consensus/catalog/catalogpb"},
+			"agent/rotation":                              {"agent/identity", "consensus/catalog", "consensus/catalog/agreement", "consensus/catalog/succession"},
+			"consensus/catalog/snapshot":                  {"consensus/catalog", "consensus/catalog/catalogpb"},
+			"consensus/catalog/replica/internal/envelope": {"consensus/catalog", "consensus/catalog/catalogpb"},
+			"consensus/catalog/replica/internal/keys":     {},
+			"consensus/catalog/replica/internal/table":    {"consensus/catalog/replica/internal/keys"},
 			"consensus/catalog/replica": {
 				"consensus/catalog", "consensus/catalog/agreement", "consensus/catalog/allowlist", "consensus/catalog/catalogpb", "consensus/catalog/jointoken", "consensus/catalog/overlay", "consensus/catalog/quota",
-				"consensus/catalog/replica/internal/keys", "consensus/catalog/replica/internal/table", "consensus/catalog/succession",
-				"consensus/catalog/snapshot",
+				"consensus/catalog/replica/internal/envelope", "consensus/catalog/replica/internal/keys", "consensus/catalog/replica/internal/table",
+				"consensus/catalog/snapshot", "consensus/catalog/sponsor", "consensus/catalog/succession",
 			}, // the state: pure
 			"consensus/sharedcall":                  {},
 			"consensus/catalog/feed":                {"consensus/catalog", "consensus/catalog/replica"},
@@ -65,7 +67,7 @@ func TestImportDirections(t *testing.T) {
 			"consensus/raftnode/internal/disk":      {"consensus/catalog", "consensus/raftnode/logstore"},
 			"consensus/raftnode/internal/fsm":       {"consensus/catalog", "consensus/catalog/catalogpb", "consensus/catalog/feed", "consensus/catalog/quota", "consensus/catalog/replica"},
 			"consensus/raftnode/internal/hclogger":  {},
-			"consensus/raftnode/internal/quorum":    {"consensus", "consensus/catalog", "consensus/catalog/budget"}, // the rules; raftnode judges and executes
+			"consensus/raftnode/internal/quorum":    {"consensus", "consensus/catalog", "consensus/catalog/budget", "consensus/catalog/catalogpb", "consensus/catalog/sponsor"}, // the rules; raftnode judges and executes
 			"consensus/raftnode/internal/proposals": {"consensus", "consensus/catalog", "consensus/catalog/catalogpb"},
 			"consensus/raftnode/internal/voting":    {"consensus/catalog"},
 			"consensus/raftnode/internal/transport": {"consensus", "consensus/catalog"},
@@ -107,7 +109,7 @@ func TestImportDirections(t *testing.T) {
 				"agent/config", "agent/control", "agent/control/controlpb", "agent/identity", "agent/notify", "agent/rpc",
 				"agent/state", "agent/trust",
 				"consensus", "consensus/archive", "consensus/catalog", "consensus/catalog/catalogpb", "consensus/catalog/feed",
-				"consensus/catalog/replica", "consensus/catalog/succession", "consensus/raftnode",
+				"consensus/catalog/replica", "consensus/catalog/sponsor", "consensus/catalog/succession", "consensus/raftnode",
 			}, // decides nothing: no data plane, no status
 			"agent/membership": {
 				"agent/build", "agent/config", "agent/control", "agent/dataplane", "agent/identity", "agent/member",

@@ -25,12 +25,13 @@ const moveInterval = 10
 func (l *leadership) members() []quorum.Member {
 	contacts, _ := l.node.contacts.All()
 	view, now, last := l.node.View(), time.Now(), l.inst.raft.LastIndex()
+	sponsors := view.Sponsors(now)
 	var all []quorum.Member
 	for _, s := range l.inst.servers() {
-		m := quorum.Member{ID: catalog.GatewayID(s.ID), Voter: s.Suffrage == raft.Voter, LastIndex: last}
+		m := quorum.Member{ID: catalog.GatewayID(s.ID), Voter: s.Suffrage == raft.Voter, Abstains: l.abstains(catalog.GatewayID(s.ID), now), LastIndex: last}
 		gateway, ok := view.Gateway(m.ID)
 		m.InCatalog, m.Datacenter, m.Families, m.Witness = ok, gateway.Datacenter, quorum.FamiliesOf(gateway), gateway.Witness
-		m.Abstains = l.abstains(m.ID, now)
+		m.Sponsor = sponsors.Of(m.Datacenter)
 		if m.ID == l.node.cfg.ID {
 			m.Leader, m.Healthy = true, true
 		} else {
@@ -45,9 +46,8 @@ func (l *leadership) members() []quorum.Member {
 	return all
 }
 
-// maintainMembership keeps raft's members equal to the gateways of the catalog
-// until ctx ends. It checks them when the catalog changes and when autopilot has
-// checked the health of the members.
+// maintainMembership keeps raft's members equal to the gateways of the catalog until ctx ends. It
+// checks them when the catalog changes and when autopilot has checked their health.
 func (l *leadership) maintainMembership(ctx context.Context) {
 	for {
 		changed := l.node.Changed()

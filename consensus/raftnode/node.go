@@ -95,7 +95,7 @@ func openNode(cfg Config) (*Node, error) {
 	}
 	n.timers.Store(&cfg.Timers)
 	n.fsm = fsm.New(n.fail)
-	n.fsm.OnApply(n.safeguards.requests.CountApplied(n.fsm.View))
+	n.fsm.OnApply(n.safeguards.requests.CountApplied(func() quorum.Catalog { return n.fsm.View() }))
 	s, err := disk.Open(cfg.Dir, cfg.LogStore, cfg.Host.Disk, hclogger.New(cfg.Log))
 	if err != nil {
 		return nil, err

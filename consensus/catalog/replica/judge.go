@@ -2,7 +2,6 @@ package replica
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -12,6 +11,7 @@ import (
 	"github.com/meshway/meshway/consensus/catalog/allowlist"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 	"github.com/meshway/meshway/consensus/catalog/quota"
+	"github.com/meshway/meshway/consensus/catalog/replica/internal/envelope"
 	"github.com/meshway/meshway/consensus/catalog/replica/internal/table"
 	"github.com/meshway/meshway/consensus/catalog/sponsor"
 	"github.com/meshway/meshway/consensus/catalog/succession"
@@ -70,7 +70,7 @@ func (s *State) newJudge(limits quota.Limits, now time.Time) *judge {
 }
 
 func (j *judge) judge(cmd *catalogpb.Command) Verdict {
-	if r := check(cmd, j.now); r != nil {
+	if r := envelope.Check(cmd, j.now); r != nil {
 		return j.refused(r)
 	}
 	txn := j.db.Write()
@@ -145,42 +145,4 @@ func changesRecords(changes []table.Change) bool {
 func changesNothing(c table.Change) bool {
 	return table.Same[catalog.Token](c) || table.Same[catalog.Observation](c) || table.Same[catalog.Service](c) ||
 		table.Same[catalog.Export](c) || table.Same[catalog.EndpointSlice](c)
-}
-
-// check refuses what must not be in the log whatever the state is. A command that
-// Apply does not support stops every member.
-func check(cmd *catalogpb.Command, now time.Time) *catalog.Refusal {
-	if err := catalog.CheckSupported(cmd); err != nil {
-		return &catalog.Refusal{
-			Code: catalog.CodeUnknownCommand, Message: "the leader does not support this command: " + err.Error(),
-			Remedy: "upgrade meshd on all gateways, then try again",
-		}
-	}
-	if r := catalog.CheckEnvelope(cmd); r != nil {
-		return r
-	}
-	if der, ok := catalog.CertificateOf(cmd); ok {
-		if _, r := catalog.ParseCA(der); r != nil {
-			return r
-		}
-	}
-	return checkClock(cmd, now)
-}
-
-// checkClock bounds the time of a command in both directions: tokens and clients
-// expire by it, and a command of the past would not count as one of today.
-func checkClock(cmd *catalogpb.Command, now time.Time) *catalog.Refusal {
-	skew := cmd.GetAt().AsTime().Sub(now)
-	code, direction := catalog.CodeClockAhead, "ahead of"
-	if skew < 0 {
-		code, direction, skew = catalog.CodeClockBehind, "behind", -skew
-	}
-	if skew <= catalog.MaxClockSkew {
-		return nil
-	}
-	return &catalog.Refusal{
-		Code: code, Field: "at",
-		Message: fmt.Sprintf("the clock of gateway %s is %s %s the leader's clock", catalog.Shorten(cmd.GetAuthor()), skew.Round(time.Second), direction),
-		Remedy:  "synchronize the clocks of both hosts, for example with NTP",
-	}
 }

@@ -109,7 +109,7 @@ func TestDatacenterAndThoseThatItInvitedPermitEachOtherNothing(t *testing.T) {
 }
 
 // The memory of the datacenters that one invited is that of few.
-func TestGuestsOfADatacenterFillABoundedMemory(t *testing.T) {
+func TestSponsoredDatacentersFillABoundedMemory(t *testing.T) {
 	m := upgraded(t)
 	m.wait(sponsor.Time)
 	limits := quota.DefaultLimits()

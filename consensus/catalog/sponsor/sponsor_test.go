@@ -49,7 +49,8 @@ func TestDatacenterCountsAsItsInviterForAWeek(t *testing.T) {
 		{"of the founder, later", []*catalog.Token{invited("west", "east", 7*day)}, 7*day + time.Hour, "west", "east"},
 		{"of another one, meanwhile", []*catalog.Token{invited("west", "east", time.Hour), invited("ghost", "west", 2*time.Hour)}, 3 * time.Hour, "ghost", "west"},
 		{
-			"one that joined again", []*catalog.Token{invited("ghost", "west", 30*day), invited("ghost", "north", 31*day)},
+			"one that joined again",
+			[]*catalog.Token{invited("ghost", "west", 30*day), invited("ghost", "north", 31*day)},
 			32 * day, "ghost", "north",
 		},
 		{
@@ -58,7 +59,8 @@ func TestDatacenterCountsAsItsInviterForAWeek(t *testing.T) {
 			33 * day, "second", "west",
 		},
 		{
-			"two that claim to have invited each other", []*catalog.Token{invited("a", "b", 30*day), invited("b", "a", 30*day)},
+			"two that claim to have invited each other",
+			[]*catalog.Token{invited("a", "b", 30*day), invited("b", "a", 30*day)},
 			31 * day, "a", "b",
 		},
 	} {

@@ -6,7 +6,6 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/budget"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
-	"github.com/meshway/meshway/consensus/catalog/replica"
 	"github.com/meshway/meshway/consensus/catalog/sponsor"
 )
 
@@ -32,7 +31,7 @@ func changesMembers(cmd *catalogpb.Command) bool {
 // CountApplied returns a function that counts the changes of members in an entry that was
 // applied, by the times of their commands: the next leader does not count from zero. view
 // returns the catalog.
-func (r *Requests) CountApplied(view func() *replica.View) func([]*catalogpb.Command, []catalog.Result) {
+func (r *Requests) CountApplied(view func() Catalog) func([]*catalogpb.Command, []catalog.Result) {
 	return func(cmds []*catalogpb.Command, results []catalog.Result) {
 		for i, cmd := range cmds {
 			if !changesMembers(cmd) || results[i].Refusal != nil {

@@ -35,7 +35,8 @@ func FamiliesOf(g catalog.Gateway) Families {
 	return f
 }
 
-// census has the families of the members in the catalog, by datacenter: a datacenter
+// census has the families of the members in the catalog, by what their datacenters count
+// as (package sponsor): a datacenter
 // counts once, since it has as many gateways in the catalog as it writes records.
 type census map[catalog.DatacenterName]struct {
 	all  Families // of any of its members
@@ -48,12 +49,12 @@ func newCensus(members []Member) census {
 		if !m.InCatalog {
 			continue
 		}
-		of := c[m.Datacenter]
+		of := c[m.countsAs()]
 		of.all |= cmp.Or(m.Families, anyFamily)
 		if m.Families == ipv4 || m.Families == ipv6 {
 			of.only |= m.Families
 		}
-		c[m.Datacenter] = of
+		c[m.countsAs()] = of
 	}
 	return c
 }
@@ -114,10 +115,10 @@ func betterLeader(members []Member, able func(Member) bool) catalog.GatewayID {
 // its own if it has no vote, since it could get one and leadership by records of gateways
 // that do not exist. It does count if the leader is of the same one.
 func notCounted(m, leader Member) []catalog.DatacenterName {
-	if m.Voter || m.Datacenter == leader.Datacenter {
+	if m.Voter || m.countsAs() == leader.countsAs() {
 		return nil
 	}
-	return []catalog.DatacenterName{m.Datacenter}
+	return []catalog.DatacenterName{m.countsAs()}
 }
 
 // replacement returns the member that should lead instead of a witness; empty: it is

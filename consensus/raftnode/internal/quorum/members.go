@@ -17,6 +17,7 @@ const maxVoters = 5
 type Member struct {
 	ID         catalog.GatewayID
 	Datacenter catalog.DatacenterName
+	Sponsor    catalog.DatacenterName // what the datacenter counts as (package sponsor); empty: itself
 	Voter      bool
 	Leader     bool
 	InCatalog  bool // false: its gateway has left, and it is to be removed
@@ -171,6 +172,9 @@ func PlanMembers(members []Member, gateways []catalog.GatewayID) MemberPlan {
 //
 // A member that should lead instead (see betterLeader) votes, too, even if there are
 // two voters until it leads.
+//
+// Datacenters that count as another one (package sponsor) get votes only as long as there
+// are fewer than three: one that invites those that it makes up would soon have most votes.
 func PlanVoters(members []Member) (promote, demote []catalog.GatewayID) {
 	leaderLeaves, mayDemote := false, true
 	var eligible []Member
@@ -185,8 +189,9 @@ func PlanVoters(members []Member) (promote, demote []catalog.GatewayID) {
 			eligible = append(eligible, m)
 		}
 	}
+	eligible = withoutSponsored(eligible)
 	target := voterCount(eligible)
-	better := betterLeader(members, func(m Member) bool { return m.Voter || m.Stable })
+	better := betterLeader(members, func(m Member) bool { return m.Voter || m.Stable && !m.sponsored() })
 	if better != "" {
 		target = max(target, 2)
 	}
@@ -203,6 +208,31 @@ func PlanVoters(members []Member) (promote, demote []catalog.GatewayID) {
 		demote = nil // all promotions come before the first demotion
 	}
 	return promote, demote
+}
+
+// countsAs returns what the datacenter of m counts as.
+func (m Member) countsAs() catalog.DatacenterName { return cmp.Or(m.Sponsor, m.Datacenter) }
+
+func (m Member) sponsored() bool { return m.countsAs() != m.Datacenter }
+
+// withoutSponsored returns members without those of datacenters that count as another one
+// and have no vote, but for as many as there must be for three datacenters.
+func withoutSponsored(members []Member) []Member {
+	const enough = 3
+	kept := make(map[catalog.DatacenterName]bool)
+	for _, m := range members {
+		if m.Voter || !m.sponsored() {
+			kept[m.Datacenter] = true
+		}
+	}
+	var rest []Member
+	for _, m := range members {
+		if kept[m.Datacenter] || len(kept) < enough {
+			kept[m.Datacenter] = true
+			rest = append(rest, m)
+		}
+	}
+	return rest
 }
 
 // voterCount returns how many of the members should vote.

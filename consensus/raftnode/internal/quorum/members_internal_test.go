@@ -13,15 +13,16 @@ import (
 // parseMembers reads "east/a:V west/a:vs …": the datacenter is before the slash,
 // and of the flags V is a leader, v a voter, s stable, h healthy, d dead, g not in
 // the catalog, l about to leave, w a witness, 4 with IPv4 addresses only, 6 with IPv6 addresses
-// only. Leaders are healthy, and voters unless dead.
+// only. Leaders are healthy, and voters unless dead. What follows an @ is the sponsor.
 func parseMembers(text string) []Member {
 	var members []Member
 	for word := range strings.FieldsSeq(text) {
 		id, flags, _ := strings.Cut(word, ":")
+		flags, sponsor, _ := strings.Cut(flags, "@")
 		has := func(f string) bool { return strings.Contains(flags, f) }
 		m := Member{
 			ID: catalog.GatewayID(id), Leader: has("V"), Voter: has("V") || has("v"), InCatalog: !has("g"), Abstains: has("l"), Witness: has("w"),
-			Stable: has("s") || has("V"), Healthy: !has("d") && (has("V") || has("v") || has("s") || has("h")),
+			Sponsor: catalog.DatacenterName(sponsor), Stable: has("s") || has("V"), Healthy: !has("d") && (has("V") || has("v") || has("s") || has("h")),
 		}
 		if m.InCatalog {
 			m.Datacenter = m.ID.Datacenter()
@@ -58,6 +59,14 @@ func TestVotersAreOddAndSpreadAndKeptWhileUnreachable(t *testing.T) {
 	for _, tc := range []struct{ name, members, promote, demote string }{
 		{"alone", "a/1:V", "", ""},
 		{"two keep one", "a/1:V b/1:s", "", ""},
+		{"a third one that was just invited", "a/1:V b/1:s c/1:s@b", "b/1 c/1", ""},
+		{"further ones that were just invited", "a/1:V b/1:v c/1:v d/1:s@b e/1:s@b", "", ""},
+		{"many in a federation of two", "a/1:V b/1:s c/1:s@b d/1:s@b e/1:s@b f/1:s@b", "b/1 c/1", ""},
+		{"many in a federation of one", "a/1:V c/1:s@a d/1:s@a e/1:s@a f/1:s@a", "c/1 d/1", ""},
+		{"a week later", "a/1:V b/1:v c/1:v d/1:s e/1:s", "d/1 e/1", ""},
+		{"one with a vote that was just invited keeps it", "a/1:V b/1:v c/1:v@b d/1:s", "", ""},
+		{"another one instead", "a/1:V b/1:v c/1:v d/1:s@b e/1:s f/1:s", "e/1 f/1", ""},
+		{"guests of two, in a federation of three", "a/1:V b/1:v c/1:v d/1:s@b e/1:s@c", "", ""},
 		{"three get three", "a/1:V b/1:s c/1:s", "b/1 c/1", ""},
 		{"a third that is not stable yet", "a/1:V b/1:s c/1:h", "", ""},
 		{"four keep three", "a/1:V b/1:v c/1:v d/1:s", "", ""},

@@ -12,7 +12,7 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/budget"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
-	"github.com/meshway/meshway/consensus/catalog/replica"
+	"github.com/meshway/meshway/consensus/catalog/sponsor"
 )
 
 // Requests is what a member remembers, as leader, of the requests that any member
@@ -26,6 +26,13 @@ type Requests struct {
 	applied map[requestsKey]time.Time // the same of changes of members, by the log
 	first   map[catalog.DatacenterName]removalRequest
 	refused map[refusedKey]uint64
+}
+
+// Catalog is what requests are judged by.
+type Catalog interface {
+	Settings() catalog.Settings
+	Datacenters() []catalog.Datacenter
+	Sponsors(now time.Time) sponsor.Sponsors
 }
 
 // maxRefused is how many counts of refused commands are kept for the gateways of one
@@ -51,14 +58,14 @@ type removalRequest struct {
 // allows reports whether a datacenter, and its sponsor, may make a request now; r.mu is
 // held. The catalog has what each has used up, this leader what all that count as the
 // sponsor have.
-func (r *Requests) allows(kind budget.Kind, by catalog.DatacenterName, view *replica.View, now time.Time) bool {
+func (r *Requests) allows(kind budget.Kind, by catalog.DatacenterName, view Catalog, now time.Time) bool {
 	sponsor, have := view.Sponsors(now).Of(by), view.Settings()
 	return kind.Allows(r.spent[requestsKey{kind, sponsor}], now) &&
 		kind.Allows(budget.Until(have, kind, sponsor), now) && kind.Allows(budget.Until(have, kind, by), now)
 }
 
 // Spend records a request of a datacenter that was executed, for its sponsor.
-func (r *Requests) Spend(kind budget.Kind, by catalog.DatacenterName, view *replica.View, now time.Time) {
+func (r *Requests) Spend(kind budget.Kind, by catalog.DatacenterName, view Catalog, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.spend(kind, view.Sponsors(now).Of(by), now)
@@ -75,7 +82,7 @@ func (r *Requests) spend(kind budget.Kind, by catalog.DatacenterName, now time.T
 
 // Operation rejects an operation of a gateway whose datacenter has requested too many.
 // The own datacenter is not limited: it can end its leadership in any case.
-func (r *Requests) Operation(own catalog.GatewayID, view *replica.View, op consensus.LeaderOperation, now time.Time) error {
+func (r *Requests) Operation(own catalog.GatewayID, view Catalog, op consensus.LeaderOperation, now time.Time) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	by := op.From.Datacenter()
@@ -87,7 +94,7 @@ func (r *Requests) Operation(own catalog.GatewayID, view *replica.View, op conse
 }
 
 // Removal refuses a removal by a datacenter that has removed too many.
-func (r *Requests) Removal(by, of catalog.DatacenterName, view *replica.View, now time.Time) *catalog.Refusal {
+func (r *Requests) Removal(by, of catalog.DatacenterName, view Catalog, now time.Time) *catalog.Refusal {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.allows(budget.Removals, by, view, now) {
@@ -102,7 +109,7 @@ func (r *Requests) Removal(by, of catalog.DatacenterName, view *replica.View, no
 
 // CanConfirm reports whether there is a datacenter that can confirm that one removes
 // another: it counts as neither.
-func CanConfirm(view *replica.View, by, of catalog.DatacenterName, now time.Time) bool {
+func CanConfirm(view Catalog, by, of catalog.DatacenterName, now time.Time) bool {
 	sponsors := view.Sponsors(now)
 	return slices.ContainsFunc(view.Datacenters(), func(dc catalog.Datacenter) bool {
 		return sponsors.Independent(dc.Name, by) && sponsors.Independent(dc.Name, of)
@@ -111,7 +118,7 @@ func CanConfirm(view *replica.View, by, of catalog.DatacenterName, now time.Time
 
 // Confirmed reports whether another datacenter, which does not count as the same (package
 // sponsor), has requested the removal lately. If not, it records this request.
-func (r *Requests) Confirmed(by, of catalog.DatacenterName, view *replica.View, now time.Time) bool {
+func (r *Requests) Confirmed(by, of catalog.DatacenterName, view Catalog, now time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	first, ok := r.first[of]
@@ -131,7 +138,7 @@ func (r *Requests) Confirmed(by, of catalog.DatacenterName, view *replica.View, 
 
 // Members refuses a change of the members by a datacenter that has made too many, by the
 // time of day, and else records it.
-func (r *Requests) Members(cmd *catalogpb.Command, view *replica.View, at, now time.Time) *catalog.Refusal {
+func (r *Requests) Members(cmd *catalogpb.Command, view Catalog, at, now time.Time) *catalog.Refusal {
 	if !changesMembers(cmd) {
 		return nil
 	}
