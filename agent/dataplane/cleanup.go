@@ -19,11 +19,20 @@ func CleanUp(ctx context.Context, k Kernel, table int) error {
 	// could take another route.
 	_, routesErr := routes.Remove(ctx, k.Routes, table)
 	tunnelsErr := removeTunnels(ctx, k.Tunnels)
-	firewallErr := k.Firewall.Remove(ctx)
+	firewallErr := k.removeGuard(ctx)
 	if err := errors.Join(routesErr, tunnelsErr, firewallErr); err != nil {
 		return fmt.Errorf("clean up the data plane: %w", err)
 	}
 	return nil
+}
+
+// removeGuard removes the firewall, and what outlives it.
+func (k Kernel) removeGuard(ctx context.Context) error {
+	err := k.Firewall.Remove(ctx)
+	if err == nil && k.Withdrawn != nil {
+		err = k.Withdrawn.Remove()
+	}
+	return err
 }
 
 // StopTunnels removes the tunnels of a gateway that does not run. What keeps packets to

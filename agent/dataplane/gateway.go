@@ -66,12 +66,13 @@ type Gateway struct {
 // next pass needs of this one is in here too.
 type pass struct {
 	outcome
-	inputs     plan.Inputs
-	desired    plan.Desired
-	adopted    bool // the tunnels that an earlier agent left have been listed
-	departures departures
-	roundTrips roundTrips
-	arrivals   map[tunnel.PublicKey]plan.Arrival
+	inputs      plan.Inputs
+	desired     plan.Desired
+	adopted     bool // the tunnels that an earlier agent left have been listed
+	departures  departures
+	withdrawals withdrawals
+	roundTrips  roundTrips
+	arrivals    map[tunnel.PublicKey]plan.Arrival
 }
 
 // NewGateway returns a gateway loop; Run starts it.
@@ -115,7 +116,7 @@ func (g *Gateway) pass(ctx context.Context) time.Duration {
 	if last := g.last.Load(); last != nil {
 		before = *last
 	}
-	p := &pass{outcome: before.next(time.Now()), adopted: before.adopted, departures: before.departures}
+	p := &pass{outcome: before.next(time.Now()), adopted: before.adopted, departures: before.departures, withdrawals: before.withdrawals}
 	site := g.cfg.Site.Current()
 	verified, untrusted := g.cfg.Trust.Verify(catalogOf(g.cfg.Catalog.View()), p.at)
 	p.add(g.gather(ctx, p, verified, site, before))
@@ -179,6 +180,10 @@ func (g *Gateway) gather(ctx context.Context, p *pass, verified plan.Catalog, si
 	host, err := g.cfg.Host.Observe(ctx)
 	var state plan.Catalog
 	p.departures, state = before.departures.next(p.at, verified)
+	var storeErr error
+	if verified.Federation.ID != "" {
+		p.withdrawals, storeErr = g.cfg.Kernel.withdrawals(before.withdrawals, p.at, g.cfg.Self.Datacenter(), verified.Datacenters)
+	}
 	drain, _ := g.cfg.Drain.At(p.at)
 	endpoints := g.resolver.endpoints(state, g.cfg.Self)
 	host.UnderlayMTU = underlayMTU(ctx, g.cfg.Host, host, tunnels, endpoints)
@@ -197,12 +202,13 @@ func (g *Gateway) gather(ctx context.Context, p *pass, verified plan.Catalog, si
 		Synced:    plan.Synced{Catalog: g.synced.Load(), Host: err == nil},
 		Drain:     drain,
 		Site:      site,
+		Withdrawn: p.withdrawals.list,
 		PublicKey: g.publicKey,
 		Version:   build.Current().Version,
 		Now:       p.at,
 		Before:    before.at,
 	}
-	return errors.Join(listErr, err)
+	return errors.Join(listErr, err, storeErr)
 }
 
 func catalogOf(v *replica.View) plan.Catalog {

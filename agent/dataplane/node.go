@@ -51,6 +51,8 @@ type nodePass struct {
 	inputs  plan.NodeInputs
 	desired plan.NodeDesired
 	adopted bool // the tunnels that an earlier agent left have been listed
+
+	withdrawals withdrawals
 }
 
 // NewNode returns a node; Run starts it.
@@ -86,7 +88,7 @@ func (n *Node) pass(ctx context.Context) time.Duration {
 	if last := n.last.Load(); last != nil {
 		before = *last
 	}
-	p := &nodePass{outcome: before.next(time.Now()), adopted: before.adopted}
+	p := &nodePass{outcome: before.next(time.Now()), adopted: before.adopted, withdrawals: before.withdrawals}
 	err := n.gather(ctx, p, before)
 	p.add(err)
 	p.tunnels = p.inputs.Observed.Tunnels
@@ -137,12 +139,18 @@ func (n *Node) gather(ctx context.Context, p *nodePass, before nodePass) error {
 		err = errors.Join(fmt.Errorf("list tunnels: %w", listErr), err)
 	}
 	inventory, synced := n.cfg.Inventory.Current()
+	var storeErr error
+	if synced && len(inventory.Members) > 0 {
+		p.withdrawals, storeErr = n.cfg.Kernel.withdrawals(before.withdrawals, p.at, n.cfg.File.Datacenter, recordsOf(inventory))
+		p.add(storeErr)
+	}
 	host.UnderlayMTU = underlayMTU(ctx, n.cfg.Host, host, observed.Tunnels, addressesOf(inventory.Gateways))
 	p.inputs = plan.NodeInputs{
 		Config:    n.cfg.File,
 		PublicKey: n.cfg.Key.Public(),
 		Host:      host,
 		Inventory: inventory,
+		Withdrawn: p.withdrawals.list,
 		Observed:  observed,
 		Synced:    synced && err == nil,
 		Now:       p.at,
@@ -169,7 +177,8 @@ func (n *Node) apply(ctx context.Context, p *nodePass) {
 		p.add(err)
 	}
 	if d.Empty() { // the datacenter has left; the firewall ends with the last tunnel
-		p.add(n.cfg.Kernel.Firewall.Remove(ctx))
+		p.add(n.cfg.Kernel.removeGuard(ctx))
+		p.withdrawals = withdrawals{}
 	}
 	if len(p.errors) == 0 {
 		n.lastFullApply.Store(p.at.UnixNano())

@@ -54,9 +54,11 @@ func (n *Node) Routes(ctx context.Context, destination netip.Addr) (status.Route
 }
 
 // datacenters returns the members of the inventory as catalog records.
-func (p *nodePass) datacenters() []catalog.Datacenter {
+func (p *nodePass) datacenters() []catalog.Datacenter { return recordsOf(p.inputs.Inventory) }
+
+func recordsOf(inventory plan.Inventory) []catalog.Datacenter {
 	var out []catalog.Datacenter
-	for _, m := range p.inputs.Inventory.Members {
+	for _, m := range inventory.Members {
 		out = append(out, catalog.Datacenter{Name: m.Name, Ordinal: m.Ordinal, Prefixes: m.Prefixes})
 	}
 	return out

@@ -19,6 +19,9 @@ type Kernel struct {
 	Tunnels  tunnel.Device
 	Routes   routes.Kernel
 	Firewall routes.Filter
+	// Withdrawn keeps the prefixes that are guarded although no datacenter announces
+	// them; nil: only this process does.
+	Withdrawn WithdrawnStore
 	// Requirements are what the three use of the host.
 	Requirements []requirement.Requirement
 }

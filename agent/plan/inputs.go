@@ -25,6 +25,7 @@ type Inputs struct {
 	Synced    Synced
 	Drain     Drain
 	Site      Site
+	Withdrawn []Withdrawn
 	PublicKey tunnel.PublicKey // of this gateway
 	Version   string           // of meshd
 	Now       time.Time
@@ -114,6 +115,14 @@ type Catalog struct {
 	Gateways     []catalog.Gateway
 	Observations []catalog.Observation
 	Index        uint64
+}
+
+// Withdrawn is a prefix that another datacenter announced until lately: it left, or it
+// announces others.
+type Withdrawn struct {
+	Datacenter catalog.DatacenterName
+	Prefix     catalog.Prefix
+	At         time.Time // when it was missed
 }
 
 // Observed is what the appliers and the liveness sessions reported after the

@@ -17,6 +17,7 @@ type NodeInputs struct {
 	PublicKey tunnel.PublicKey // of this node
 	Host      Host
 	Inventory Inventory
+	Withdrawn []Withdrawn
 	Observed  Observed
 	Synced    bool // Inventory and Host are complete
 	Now       time.Time

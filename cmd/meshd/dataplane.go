@@ -9,6 +9,7 @@ import (
 
 	"github.com/meshway/meshway/agent/config"
 	"github.com/meshway/meshway/agent/dataplane"
+	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/agent/requirement"
 	"github.com/meshway/meshway/agent/state"
 	"github.com/meshway/meshway/routes"
@@ -79,6 +80,10 @@ func newDataplane(ctx context.Context, cfg config.Config, routing *kernel.Kernel
 	log.Info("selected the data plane", "dataplane", devices.Backend.Kind(), "configured", cfg.WireGuard.Dataplane)
 	return dataplane.Kernel{
 		Tunnels: device.New(devices), Routes: routing, Firewall: lastFirewall(cfg.DataDir),
+		Withdrawn: state.File[[]plan.Withdrawn]{
+			Path: filepath.Join(cfg.DataDir, "withdrawn.json"), What: "withdrawn prefixes",
+			Remedy: "remove the file; the agent writes it again",
+		},
 		Requirements: []requirement.Requirement{
 			requirement.Firewall(nft.Check),
 			requirement.Tunnels(lacksTunnels),

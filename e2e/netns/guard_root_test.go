@@ -199,6 +199,32 @@ func TestABootIsGuardedBeforeTheAgentHasPlanned(t *testing.T) {
 	assert.Zero(t, unencrypted(t, router, west)-before, "packets for west at the router")
 }
 
+// TestPrefixesOfADatacenterThatLeftStayGuarded sends to the pods of a datacenter that is no
+// longer a member, before and after a restart of the agent.
+func TestPrefixesOfADatacenterThatLeftStayGuarded(t *testing.T) {
+	east, west, router := newGuarded(t)
+	before := unencrypted(t, router, west)
+	meshctl(t, west, "leave", "--yes")
+	awaitMembers(t, east, "east")
+	eventually(t, timeout, "the tunnel to west is gone", func(ctx context.Context) error {
+		out, err := east.Gateway.Exec(ctx, "ip", "route", "show", "table", "7117", west.Pods.String())
+		if err == nil && strings.Contains(out, "nhid") {
+			err = errors.New(out)
+		}
+		return err
+	})
+	sendToPods(t, east, west)
+	assert.Zero(t, unencrypted(t, router, west)-before, "packets for west at the router")
+	east.Agent.Kill()
+	runAgent(t, east)
+	awaitMembers(t, east, "east")
+	sendToPods(t, east, west)
+	assert.Zero(t, unencrypted(t, router, west)-before, "packets for west at the router after a restart")
+	meshctl(t, east, "leave", "--yes")
+	sendToPods(t, east, west)
+	assert.NotZero(t, unencrypted(t, router, west)-before, "a host that left is as if Meshway had never run")
+}
+
 // awaitRemedy waits until the status has a problem with this code and remedy.
 func awaitRemedy(t *testing.T, dc *harness.Datacenter, code, remedy string) {
 	t.Helper()

@@ -64,6 +64,22 @@ func Decide(overlay netip.Prefix, own catalog.Datacenter, others []catalog.Datac
 	return local, out, prefixset.Aggregate(kept)
 }
 
+// Withdrawn returns the parts of withdrawn prefixes that this host guards: what it took
+// from their datacenters and does not keep local, without the ranges that are claimed.
+func (l LocalRanges) Withdrawn(list []plan.Withdrawn, claimed []netip.Prefix) []netip.Prefix {
+	var guarded []netip.Prefix
+	keep := slices.Clone(claimed)
+	for _, w := range list {
+		var found plan.Problems // of a datacenter that announces it no more
+		routed, local := l.judge(w.Datacenter, accepted(l.cfg, w.Datacenter, []catalog.Prefix{w.Prefix}), &found)
+		guarded, keep = append(guarded, routed...), append(keep, local...)
+	}
+	if len(guarded) == 0 {
+		return nil
+	}
+	return prefixset.Subtract(prefixset.Aggregate(guarded), prefixset.Aggregate(keep))
+}
+
 // withKinds returns ranges with their kinds in a record.
 func withKinds(ranges []netip.Prefix, record []catalog.Prefix) []catalog.Prefix {
 	kinds := make(map[netip.Prefix]catalog.PrefixKind, len(record))

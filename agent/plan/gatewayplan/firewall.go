@@ -44,7 +44,7 @@ func firewall(in plan.Inputs, topo topology) routes.Firewall {
 	if l, ok := nodeFirewallLane(in, topo); ok {
 		fw.Lanes = append(fw.Lanes, l)
 	}
-	fw.Remote = topo.remoteOnly(topo.remote)
+	fw.Remote = prefixset.Union(topo.remoteOnly(topo.remote), topo.withdrawn)
 	for _, f := range routing.Families() {
 		for _, n := range newSiblingNexthops(topo, f).nexthops {
 			fw.Hops = append(fw.Hops, routes.Hop{Device: n.Device, Address: n.Via})
@@ -83,6 +83,11 @@ func (topo topology) remotePrefixes(in plan.Inputs) []netip.Prefix {
 		remote = append(remote, dc.Prefixes...)
 	}
 	return prefixset.Aggregate(remote)
+}
+
+// guarded returns the ranges to which no packet leaves this host unencrypted, aggregated.
+func (topo topology) guarded() []netip.Prefix {
+	return prefixset.Union(topo.remote, topo.withdrawn)
 }
 
 // peerControlPorts returns the control ports of peers that differ from the own

@@ -43,7 +43,7 @@ func desiredRoutes(in plan.Inputs, topo topology) routes.Config {
 	slices.SortFunc(c.Nexthops, func(a, b routes.Nexthop) int { return cmp.Compare(a.ID, b.ID) })
 	slices.SortFunc(c.Groups, func(a, b routes.Group) int { return cmp.Compare(a.ID, b.ID) })
 	slices.SortFunc(c.Routes, routes.CompareRoutes)
-	c.Routes = routing.WithGuards(c.Routes, topo.remote)
+	c.Routes = routing.WithGuards(c.Routes, topo.guarded())
 	return c
 }
 
@@ -66,11 +66,12 @@ func sysctls(in plan.Inputs, topo topology, lanes []string) []routes.Sysctl {
 }
 
 // routesPeers reports whether the IPv4 address of a peer on the underlay is in a
-// prefix of another datacenter. IPv6 has no reverse-path filter.
+// prefix of another datacenter, or a guarded one. IPv6 has no reverse-path filter.
 func routesPeers(in plan.Inputs, topo topology) bool {
+	guarded := topo.guarded()
 	covered := func(e netip.AddrPort) bool {
 		a := e.Addr().Unmap()
-		return a.Is4() && prefixset.CoveredBy(topo.remote, prefixset.Host(a))
+		return a.Is4() && prefixset.CoveredBy(guarded, prefixset.Host(a))
 	}
 	return slices.ContainsFunc(topo.peers(), func(p *peer) bool {
 		return covered(p.tunnel.Endpoint) || slices.ContainsFunc(p.candidates, covered)

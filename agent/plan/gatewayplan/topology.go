@@ -25,6 +25,7 @@ type topology struct {
 	local  []netip.Prefix     // ranges that stay local although a remote prefix overlaps them, aggregated
 
 	remote    []netip.Prefix // of all other datacenters, and the overlay, aggregated
+	withdrawn []netip.Prefix // guarded like remote, and not routed; they overlap neither remote nor the own ones
 	siblings  []sibling      // by index
 	seen      sighting.Sightings
 	reach     map[routes.Family]int // see plan.FamiliesOf
@@ -71,11 +72,13 @@ func newTopology(in plan.Inputs, found *plan.Problems) (topology, bool) {
 		topo.addresses[a] = true
 	}
 	var remotes []acceptance.Remote
-	topo.own, remotes, topo.local = acceptance.Decide(in.Catalog.Federation.Overlay, topo.own.Datacenter, others, localRangesOf(in), found)
+	host := localRangesOf(in)
+	topo.own, remotes, topo.local = acceptance.Decide(in.Catalog.Federation.Overlay, topo.own.Datacenter, others, host, found)
 	for _, r := range remotes {
 		topo.others = append(topo.others, remoteDatacenter{Remote: r})
 	}
 	topo.remote = topo.remotePrefixes(in)
+	topo.withdrawn = host.Withdrawn(in.Withdrawn, slices.Concat(topo.remote, topo.own.Accepted))
 	addGateways(in, &topo, gateways, found)
 	topo.nodes = acceptNodes(in, topo, found)
 	resolvePodCIDRs(in, topo, found)
@@ -276,6 +279,9 @@ func (topo topology) families() []routes.Family {
 		for _, p := range dc.Prefixes {
 			used[routes.FamilyOf(p.Addr())] = true
 		}
+	}
+	for _, p := range topo.withdrawn {
+		used[routes.FamilyOf(p.Addr())] = true
 	}
 	// Both ends of a tunnel to a node have addresses of both families.
 	return slices.DeleteFunc(routing.Families(), func(f routes.Family) bool { return !used[f] && len(topo.nodes) == 0 })

@@ -52,13 +52,14 @@ func Compute(in plan.NodeInputs) (plan.NodeDesired, []plan.Problem) {
 
 // node is the validated inventory.
 type node struct {
-	in       plan.NodeInputs
-	own      acceptance.Own
-	others   []acceptance.Remote                 // sorted by name, without gateways
-	through  map[catalog.DatacenterName][]string // Member.Through
-	local    []netip.Prefix                      // ranges that stay local although a remote prefix overlaps them, aggregated
-	reached  []reachedGateway                    // sorted by index
-	nexthops []nodeNexthop                       // sorted by id
+	in        plan.NodeInputs
+	own       acceptance.Own
+	others    []acceptance.Remote                 // sorted by name, without gateways
+	through   map[catalog.DatacenterName][]string // Member.Through
+	local     []netip.Prefix                      // ranges that stay local although a remote prefix overlaps them, aggregated
+	withdrawn []netip.Prefix                      // guarded, and not routed; they overlap no prefix of a datacenter
+	reached   []reachedGateway                    // sorted by index
+	nexthops  []nodeNexthop                       // sorted by id
 }
 
 // newNode validates the inventory. It fails if the own datacenter is missing.
@@ -75,7 +76,9 @@ func newNode(in plan.NodeInputs, found *plan.Problems) (node, bool) {
 		return n, false
 	}
 	own := records[i]
-	n.own, n.others, n.local = acceptance.Decide(in.Inventory.Overlay, own, slices.Delete(records, i, i+1), localRangesOfNode(in), found)
+	host := localRangesOfNode(in)
+	n.own, n.others, n.local = acceptance.Decide(in.Inventory.Overlay, own, slices.Delete(records, i, i+1), host, found)
+	n.withdrawn = host.Withdrawn(in.Withdrawn, slices.Concat(n.remotePrefixes(), n.own.Accepted))
 	n.reached = reachGateways(in, found)
 	n.nexthops = nodeNexthops(n.reached)
 	return n, true
@@ -111,7 +114,7 @@ func (n node) routing(found *plan.Problems) routes.Config {
 	slices.SortFunc(c.Nexthops, func(a, b routes.Nexthop) int { return cmp.Compare(a.ID, b.ID) })
 	slices.SortFunc(c.Groups, func(a, b routes.Group) int { return cmp.Compare(a.ID, b.ID) })
 	slices.SortFunc(c.Routes, routes.CompareRoutes)
-	c.Routes = routing.WithGuards(c.Routes, prefixset.Aggregate(n.remotePrefixes()))
+	c.Routes = routing.WithGuards(c.Routes, prefixset.Union(prefixset.Aggregate(n.remotePrefixes()), n.withdrawn))
 	return c
 }
 
@@ -171,7 +174,7 @@ func (n node) reportNoGateway(needed []routes.Route, f routes.Family, found *pla
 func (n node) firewall() routes.Firewall {
 	fw := routes.Firewall{
 		Local:          prefixset.Aggregate(n.own.Accepted),
-		Remote:         prefixset.Subtract(prefixset.Aggregate(n.remotePrefixes()), n.local),
+		Remote:         prefixset.Union(prefixset.Subtract(prefixset.Aggregate(n.remotePrefixes()), n.local), n.withdrawn),
 		TrustedDevices: n.trustedIngressDevices(),
 		NodePortSNAT:   routing.NodePortSNAT(n.own.ServicePrefixes(), func(f routes.Family) netip.Addr { return n.own.SourceAddress(n.in.Host, f) }),
 		// A node that becomes a gateway keeps this table until it has the catalog, which

@@ -24,6 +24,14 @@ func Aggregate(in []netip.Prefix) []netip.Prefix {
 	return out
 }
 
+// Union returns the prefixes of two lists that are aggregated, as is the result.
+func Union(a, b []netip.Prefix) []netip.Prefix {
+	if len(b) == 0 {
+		return a
+	}
+	return Aggregate(slices.Concat(a, b))
+}
+
 // Distinct sorts prefixes and removes those that are repeated. It uses the given list.
 func Distinct(in []netip.Prefix) []netip.Prefix {
 	sort(in)
