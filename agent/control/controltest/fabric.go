@@ -21,6 +21,7 @@ type Fabric struct {
 
 	mu      sync.Mutex // guards all following fields
 	hosts   map[string]*Host
+	last    *Host // that was found
 	overlay func(from, to string) bool
 }
 
@@ -103,15 +104,26 @@ func (l link) State() (whole bool, delay time.Duration, changed <-chan struct{})
 func (f *Fabric) find(addr netip.Addr) (*Host, control.Path, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for _, h := range f.hosts {
-		if slices.Contains(h.underlay, addr) {
-			return h, control.Underlay, true
+	if f.last != nil { // thousands of hosts often dial one
+		if path, ok := f.last.at(addr); ok {
+			return f.last, path, true
 		}
-		if h.overlay.IsValid() && h.overlay == addr {
-			return h, control.Overlay, true
+	}
+	for _, h := range f.hosts {
+		if path, ok := h.at(addr); ok {
+			f.last = h
+			return h, path, true
 		}
 	}
 	return nil, 0, false
+}
+
+// at returns the path on which the host has an address; fabric.mu is held.
+func (h *Host) at(addr netip.Addr) (control.Path, bool) {
+	if slices.Contains(h.underlay, addr) {
+		return control.Underlay, true
+	}
+	return control.Overlay, h.overlay.IsValid() && h.overlay == addr
 }
 
 // connect opens a connection. As with TCP, it waits while the link is cut.
