@@ -11,23 +11,50 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
+	"github.com/meshway/meshway/agent/kube/meshnode"
 	"github.com/meshway/meshway/e2e/kubernetes/cluster"
 )
 
 // as returns a client with the permissions of a service account of the chart.
 func as(t *testing.T, c *cluster.Cluster, account string) kubernetes.Interface {
 	t.Helper()
+	client, err := kubernetes.NewForConfig(impersonating(c, account, ""))
+	require.NoError(t, err)
+	return client
+}
+
+// impersonating returns the configuration of a client with a service account of the chart,
+// as the token of a pod on a node has it.
+func impersonating(c *cluster.Cluster, account, node string) *rest.Config {
 	config := c.REST()
 	config.Impersonate = rest.ImpersonationConfig{
 		UserName: "system:serviceaccount:" + namespace + ":" + account,
 		Groups:   []string{"system:serviceaccounts", "system:authenticated"},
 	}
-	client, err := kubernetes.NewForConfig(config)
-	require.NoError(t, err)
-	return client
+	if node != "" {
+		config.Impersonate.Extra = map[string][]string{"authentication.kubernetes.io/node-name": {node}}
+	}
+	return config
+}
+
+// testRogueMeshNodes deletes a MeshNode with the tokens of pods on its own node, on another
+// one and on a gateway. Nothing is deleted.
+func testRogueMeshNodes(t *testing.T, east *cluster.Cluster) {
+	own, other := east.Nodes()[2].Name, east.Nodes()[0].Name
+	dry := metav1.DeleteOptions{DryRun: []string{metav1.DryRunAll}}
+	remove := func(account, node string) error {
+		client, err := dynamic.NewForConfig(impersonating(east, account, node))
+		require.NoError(t, err)
+		return client.Resource(meshnode.Kind().Resource()).Delete(within(t, timeout), own, dry)
+	}
+	assert.True(t, apierrors.IsForbidden(remove("meshway", other)), "the MeshNode of another node")
+	assert.True(t, apierrors.IsForbidden(remove("meshway", "")), "without a node")
+	require.NoError(t, remove("meshway", own))
+	require.NoError(t, remove("meshway-gateway", other), "an uninstallation removes all")
 }
 
 // testRogueNode uses the permissions of the service accounts of the pods on east's
@@ -37,6 +64,7 @@ func (tb *testbed) testRogueNode(t *testing.T) {
 	accounts := tb.exec(t, "kubectl", "--context", east.Name(), "-n", namespace, "get", "pods", "--field-selector", "spec.nodeName="+east.Nodes()[2].Name,
 		"-o", "jsonpath={range .items[*]}{.spec.serviceAccountName} {end}")
 	assert.Equal(t, "meshway meshway ", accounts, "the agent and the data plane")
+	testRogueMeshNodes(t, east)
 	ctx := within(t, timeout)
 	forbidden := func(what string, err error) { assert.True(t, apierrors.IsForbidden(err), "%s: %v", what, err) }
 
