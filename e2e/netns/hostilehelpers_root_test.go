@@ -42,6 +42,32 @@ func (h *hostile) with(t *testing.T, dc *harness.Datacenter) *hostile {
 	return &other
 }
 
+// invite admits a datacenter that runs nowhere with a token of the program, and returns a
+// program with its keys.
+func (h *hostile) invite(t *testing.T, token string) *hostile {
+	t.Helper()
+	ca, err := identity.NewCA("ghost", time.Now())
+	require.NoError(t, err)
+	certificate, err := ca.Issue("gw", h.federation, time.Now())
+	require.NoError(t, err)
+	dc, err := trust.SignDatacenter(certificate, h.federation, catalog.Datacenter{
+		Name: "ghost", CACertificate: ca.Certificate(),
+		Prefixes: []catalog.Prefix{{CIDR: netip.MustParsePrefix("10.66.0.0/16"), Kind: catalog.PodPrefix}},
+	}, 1)
+	require.NoError(t, err)
+	h.requireAccepted(t, catalog.NewJoin(catalog.JoinRequest{
+		TokenID: token, SecretHash: h.secret.Hash(), FederationID: h.federation, Datacenter: dc,
+		Gateway: catalog.Gateway{
+			Datacenter: "ghost", Name: "gw", PublicKey: catalog.Key{68}, Version: "devel", FeatureLevel: catalog.Level,
+			Endpoints: []string{h.dc.Underlay.Addr().String() + ":51999"}, Controls: []string{h.dc.Underlay.Addr().String() + ":7999"},
+		},
+	}))
+	ghost := *h
+	ghost.ca = ca
+	ghost.as(t, "ghost/gw")
+	return &ghost
+}
+
 // pauseAgent stops the agent, which would undo what the program writes, until the end of
 // the test.
 func (h *hostile) pauseAgent(t *testing.T) {

@@ -95,6 +95,18 @@ var recordAttacks = []struct {
 		h.as(t, member)
 		h.requireAccepted(t, catalog.NewRemoveGateway(sibling))
 	}},
+	{"it admits a datacenter of its own, which agrees with it on everything", func(t *testing.T, h *hostile) {
+		ghost := h.invite(t, "hostile-0")
+		defer func() { ghost.requireAccepted(t, catalog.NewLeave("ghost")) }()
+		foreign := netip.MustParsePrefix("11.0.0.0/8")
+		ghost.requireAccepted(t, catalog.NewAllowPrefixes([]netip.Prefix{foreign}))
+		h.requireRefused(t, catalog.NewUpdateDatacenter(h.datacenter(foreign)))
+		for _, dc := range h.honest() {
+			for _, by := range []*hostile{h, ghost, h} {
+				by.requireRefused(t, catalog.NewRemoveDatacenter(catalog.DatacenterName(dc.Name), true))
+			}
+		}
+	}},
 	{"it makes others witnesses, and itself one that has prefixes", func(t *testing.T, h *hostile) {
 		for _, dc := range h.topology.Datacenters {
 			id := h.ids[dc]
