@@ -191,7 +191,7 @@ func (n *Node) judge(cmds []*catalogpb.Command, sent *proposals.Attempt) (judged
 	}
 	for i, r := range w.results {
 		if r.Refusal != nil {
-			n.safeguards.requests.CountRefusal(catalog.GatewayID(cmds[i].GetAuthor()), r.Refusal.Code)
+			n.safeguards.requests.CountRefusal(catalog.GatewayID(cmds[i].GetAuthor()), r.Refusal.Code, n.View())
 		}
 	}
 	return w, nil

@@ -39,27 +39,64 @@ func byFamily(p netip.Prefix, ipv4, ipv6 int) int {
 
 func within(p, of netip.Prefix) bool { return of.Bits() <= p.Bits() && of.Contains(p.Addr()) }
 
-// Check returns why the catalog refuses that dc, with these gateways, announces p, or
-// nil: p must be private, in a range that another datacenter allows, or of nodes in the
-// network of a gateway.
-func Check(s catalog.Settings, sponsors sponsor.Sponsors, dc catalog.DatacenterName, gateways []catalog.Gateway, announced catalog.Prefix) *catalog.Refusal {
-	p := announced.CIDR
-	if r := checkLength(p); r != nil {
-		return r
+// rule decides on the prefixes of one datacenter.
+type rule struct {
+	settings catalog.Settings
+	sponsors sponsor.Sponsors
+	dc       catalog.DatacenterName
+	near     map[netip.Prefix]bool
+}
+
+// newRule returns the rule for a datacenter with gateways: nodes may be in the network (/24,
+// or /48 in IPv6) of an address at which one is reached. Hosts with public addresses are
+// often in one such network.
+func newRule(s catalog.Settings, sponsors sponsor.Sponsors, dc catalog.DatacenterName, gateways []catalog.Gateway) rule {
+	r := rule{settings: s, sponsors: sponsors, dc: dc, near: map[netip.Prefix]bool{}}
+	for _, g := range gateways {
+		for _, endpoint := range g.Endpoints {
+			at, err := netip.ParseAddrPort(endpoint)
+			if err != nil {
+				continue // a name
+			}
+			if network, err := at.Addr().Prefix(networkBits(at.Addr())); err == nil {
+				r.near[network] = true
+			}
+		}
 	}
-	if isPrivate(p) || announced.Kind == catalog.NodePrefix && isNearGateway(p, gateways) {
+	return r
+}
+
+func networkBits(a netip.Addr) int { return byFamily(netip.PrefixFrom(a, a.BitLen()), 24, 48) }
+
+func (r rule) isNear(p netip.Prefix) bool {
+	network, err := p.Addr().Prefix(networkBits(p.Addr()))
+	return err == nil && network.Bits() <= p.Bits() && r.near[network]
+}
+
+// check returns why the catalog refuses that the datacenter announces p, or nil: p must be
+// private, in a range that another datacenter allows, or of nodes near a gateway.
+func (r rule) check(announced catalog.Prefix) *catalog.Refusal {
+	p := announced.CIDR
+	if refusal := checkLength(p); refusal != nil {
+		return refusal
+	}
+	if isPrivate(p) || announced.Kind == catalog.NodePrefix && r.isNear(p) {
 		return nil
 	}
-	no := "no other datacenter allows it"
-	for _, a := range s.Allowed {
+	var sponsored catalog.DatacenterName
+	for _, a := range r.settings.Allowed {
 		switch {
-		case a.AllowedBy == dc || !within(p, a.CIDR):
-		case sponsors.MayPermit(a.AllowedBy, dc):
+		case a.AllowedBy == r.dc || !within(p, a.CIDR):
+		case r.sponsors.MayPermit(a.AllowedBy, r.dc):
 			return nil
 		default:
-			no = fmt.Sprintf("datacenter %s, which allows it, does not count as another one: one of the two was invited by the other less than a week ago, "+
-				"or both by a third", a.AllowedBy)
+			sponsored = a.AllowedBy
 		}
+	}
+	no := "no other datacenter allows it"
+	if sponsored != "" {
+		no = fmt.Sprintf("datacenter %s, which allows it, does not count as another one: one of the two was invited by the other less than a week ago, "+
+			"or both by a third", sponsored)
 	}
 	return &catalog.Refusal{
 		Code:    catalog.CodePrefixNotAllowed,
@@ -68,15 +105,21 @@ func Check(s catalog.Settings, sponsors sponsor.Sponsors, dc catalog.DatacenterN
 	}
 }
 
-// CheckNew is Check for the prefixes of dc that it did not have. The field of the refusal
-// is "prefixes[i]".
+// CheckNew returns why the catalog refuses the prefixes of dc that it did not have, or nil.
+// The field of the refusal is "prefixes[i]". Each endpoint is parsed once, as both lists are
+// as long as a hostile member makes them.
 func CheckNew(s catalog.Settings, sponsors sponsor.Sponsors, dc catalog.Datacenter, gateways []catalog.Gateway, had []catalog.Prefix) *catalog.Refusal {
+	r := newRule(s, sponsors, dc.Name, gateways)
+	known := make(map[netip.Prefix]bool, len(had))
+	for _, p := range had {
+		known[p.CIDR] = true
+	}
 	for i, p := range dc.Prefixes {
-		if slices.ContainsFunc(had, func(h catalog.Prefix) bool { return h.CIDR == p.CIDR }) {
+		if known[p.CIDR] {
 			continue
 		}
-		if r := Check(s, sponsors, dc.Name, gateways, p); r != nil {
-			return r.In(catalog.At("prefixes", i))
+		if refusal := r.check(p); refusal != nil {
+			return refusal.In(catalog.At("prefixes", i))
 		}
 	}
 	return nil
@@ -85,28 +128,14 @@ func CheckNew(s catalog.Settings, sponsors sponsor.Sponsors, dc catalog.Datacent
 // Outside returns the prefixes that dc has and could not announce today, even if each
 // datacenter counted as another one.
 func Outside(s catalog.Settings, dc catalog.Datacenter, gateways []catalog.Gateway) []string {
+	r := newRule(s, sponsor.Sponsors{}, dc.Name, gateways)
 	var outside []string
 	for _, p := range dc.Prefixes {
-		if Check(s, sponsor.Sponsors{}, dc.Name, gateways, p) != nil {
+		if r.check(p) != nil {
 			outside = append(outside, p.CIDR.String())
 		}
 	}
 	return outside
-}
-
-// isNearGateway reports whether p is in the network (/24, or /48 in IPv6) of an address at
-// which a gateway is reached. Hosts with public addresses are often in one such network.
-func isNearGateway(p netip.Prefix, gateways []catalog.Gateway) bool {
-	bits := byFamily(p, 24, 48)
-	for _, g := range gateways {
-		for _, endpoint := range g.Endpoints {
-			at, _ := netip.ParseAddrPort(endpoint) // not valid: a name
-			if network, err := at.Addr().Prefix(bits); err == nil && within(p, network) {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // CheckAllowable returns why the catalog refuses to allow the ranges, or nil. The field

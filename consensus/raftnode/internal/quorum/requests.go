@@ -3,7 +3,6 @@ package quorum
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -39,6 +38,9 @@ type Catalog interface {
 // datacenter. Those of further gateways are counted for the datacenter: its CA can issue
 // certificates to any number of them.
 const maxRefused = 64
+
+// maxFormer is of how many datacenters counts are kept that are no longer members.
+const maxFormer = 64
 
 type refusedKey struct {
 	author catalog.GatewayID
@@ -76,6 +78,7 @@ func (r *Requests) spend(kind budget.Kind, by catalog.DatacenterName, now time.T
 	if r.spent == nil {
 		r.spent = make(map[requestsKey]time.Time)
 	}
+	r.forgetPaid(r.spent, now)
 	key := requestsKey{kind, by}
 	r.spent[key] = kind.After(r.spent[key], now)
 }
@@ -129,6 +132,7 @@ func (r *Requests) Confirmed(by, of catalog.DatacenterName, view Catalog, now ti
 		delete(r.first, of)
 		return true
 	}
+	r.forgetFirst(now)
 	if r.first == nil {
 		r.first = make(map[catalog.DatacenterName]removalRequest)
 	}
@@ -178,15 +182,13 @@ func (r *Requests) countApplied(kind budget.Kind, by catalog.DatacenterName, at 
 	if r.applied == nil {
 		r.applied = make(map[requestsKey]time.Time)
 	}
-	maps.DeleteFunc(r.applied, func(_ requestsKey, until time.Time) bool {
-		return at.Sub(until) > 2*catalog.MaxClockSkew
-	})
+	r.forgetPaid(r.applied, at)
 	key := requestsKey{kind, by}
 	r.applied[key] = kind.Bound(kind.After(r.applied[key], at), at)
 }
 
 // CountRefusal counts a command that was refused.
-func (r *Requests) CountRefusal(author catalog.GatewayID, code string) {
+func (r *Requests) CountRefusal(author catalog.GatewayID, code string, view Catalog) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.refused == nil {
@@ -196,7 +198,9 @@ func (r *Requests) CountRefusal(author catalog.GatewayID, code string) {
 	if _, known := r.refused[key]; !known && r.refusedOf(author.Datacenter()) >= maxRefused {
 		key.author = catalog.GatewayID(author.Datacenter())
 	}
-	r.refused[key]++
+	if r.refused[key]++; r.refused[key] == 1 {
+		r.forgetFormer(view)
+	}
 }
 
 // refusedOf returns the number of counts of the gateways of a datacenter; r.mu is held.

@@ -15,10 +15,10 @@ func TestRefusedCommandsOfOneDatacenterAreCountedInABoundedNumberOfSeries(t *tes
 	var r Requests
 	const commands = 10_000
 	for i := range commands {
-		r.CountRefusal(catalog.NewGatewayID("west", fmt.Sprint("gw", i)), catalog.CodeQuota)
+		r.CountRefusal(catalog.NewGatewayID("west", fmt.Sprint("gw", i)), catalog.CodeQuota, members{"east", "west"})
 	}
-	r.CountRefusal("west/gw0", catalog.CodeQuota)
-	r.CountRefusal("east/gw0", catalog.CodeQuota)
+	r.CountRefusal("west/gw0", catalog.CodeQuota, members{"east", "west"})
+	r.CountRefusal("east/gw0", catalog.CodeQuota, members{"east", "west"})
 	all := r.Refused()
 	assert.LessOrEqual(t, len(all), maxRefused+2)
 	total := map[catalog.DatacenterName]uint64{}
