@@ -127,3 +127,19 @@ func FuzzStatement(f *testing.F) {
 		require.Equal(t, equal, bytes.Equal(gatewayStatement("f", a), gatewayStatement("f", b)))
 	})
 }
+
+// BenchmarkJoin signs and verifies the two records of a datacenter that joins, as it and a
+// gateway of another one do.
+func BenchmarkJoin(b *testing.B) {
+	west := newMember(b, "west", 2)
+	certificate, ca := west.certificate("gw"), west.ca.Certificate()
+	for b.Loop() {
+		g, err := SignGateway(certificate, federationID, west.gateway, 7)
+		require.NoError(b, err)
+		dc, err := SignDatacenter(certificate, federationID, west.datacenter, 7)
+		require.NoError(b, err)
+		signers := NewSigners(federationID)
+		require.NoError(b, signers.VerifyGateway([][]byte{ca}, g))
+		require.NoError(b, signers.VerifyDatacenter(dc))
+	}
+}

@@ -42,6 +42,7 @@ func TestCostsGrowAtMostLinearly(t *testing.T) {
 		"applier: one route":            2.3,
 		"verdict: prefixes":             1.1, // only gateways count
 		"activity: datacenters":         2.3,
+		"verify: datacenters":           2.3,
 		"registrar: own services":       2.3,
 		"registrar: services of others": 1.1, // what others register costs nothing
 	} {

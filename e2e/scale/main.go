@@ -121,6 +121,7 @@ type Result struct {
 	NoSnapshotStall   *float64 `json:"no_snapshot_stall_ms"` // the same without a snapshot: what the machine adds
 	WatchP99          *float64 `json:"watch_p99_ms"`
 	Restarts
+	Verification
 
 	Rounds  int    `json:"rounds"`
 	Machine string `json:"machine"`
@@ -131,6 +132,12 @@ type Restarts struct {
 	Restart *float64 `json:"restart_ms"`
 	CPU     *float64 `json:"restart_cpu_ms"` // processor time of all threads
 	Memory  *float64 `json:"memory_mb"`
+}
+
+// Verification is how long an agent verifies the records of all gateways and datacenters.
+type Verification struct {
+	Verify      *float64 `json:"verify_ms"` // after a restart, with the ledger: at most 100
+	VerifyFirst *float64 `json:"verify_first_ms"`
 }
 
 // bench is one run.
@@ -155,6 +162,7 @@ func measurements() []measurement {
 		{"routes", (*bench).measureRoutes},
 		{"gateway", (*bench).measureGatewayLost},
 		{"restart", (*bench).measureRestart},
+		{"verify", (*bench).measureVerify},
 		{"snapshot", (*bench).measureSnapshot},
 		{"watch", (*bench).measureWatch},
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/meshway/meshway/agent/plan/gatewayplan"
 	"github.com/meshway/meshway/agent/registrar"
 	"github.com/meshway/meshway/agent/status"
+	"github.com/meshway/meshway/agent/trust"
 	"github.com/meshway/meshway/e2e/scale/workload"
 	"github.com/meshway/meshway/routes"
 	"github.com/meshway/meshway/routes/routestest"
@@ -69,7 +70,8 @@ func prepare(operation string, factor int) (func(), error) {
 		"routes report: prefixes", "applier: all", "applier: unchanged", "applier: one route", "verdict: prefixes":
 		size.Prefixes *= factor
 	case "plan: datacenters up", "plan: datacenters down", "status: datacenters", "tunnels: all", "interference: datacenters",
-		"routes report: datacenters", "activity: datacenters":
+		"routes report: datacenters", "activity: datacenters",
+		"verify: datacenters":
 		size.Datacenters *= factor
 		size.Prefixes *= factor
 	case "registrar: own services":
@@ -104,6 +106,8 @@ func closure(operation string, size workload.Size, factor int) (func(), error) {
 		return func() { status.BuildRoutes(sources) }, nil
 	case "applier: all", "applier: unchanged", "applier: one route", "verdict: prefixes":
 		return applied(operation, in, desired.Routes)
+	case "verify: datacenters":
+		return verification(size)
 	case "activity: datacenters":
 		return activity(desired), nil
 	case "tunnels: all":
@@ -123,6 +127,16 @@ func closure(operation string, size workload.Size, factor int) (func(), error) {
 		return func() { own.Missing(view, registrar.Unsigned{}) }, nil
 	}
 	return func() { gatewayplan.Compute(in) }, nil
+}
+
+// verification returns that of all records after a restart.
+func verification(size workload.Size) (func(), error) {
+	have, err := size.Signed()
+	if err != nil {
+		return nil, err
+	}
+	ledger := trust.Judge(size.Self(), trust.Ledger{FederationID: have.Federation.ID}, have).Ledger
+	return func() { trust.Judge(size.Self(), ledger, have) }, nil
 }
 
 // applied returns an application of routes, or of a verdict.
