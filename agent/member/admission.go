@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/google/uuid"
@@ -23,10 +21,6 @@ import (
 	"github.com/meshway/meshway/consensus/catalog/replica"
 	"github.com/meshway/meshway/consensus/raftnode"
 )
-
-// seedFile holds the catalog as the admitting gateway sent it, until raft has
-// sent it too. It is in the directory of raft, so that it is removed with it.
-const seedFile = "join.snapshot"
 
 // Admission obtains, opens and forgets the membership of one gateway on this
 // host. It does not run a membership.
@@ -54,7 +48,7 @@ func (a *Admission) Current() (identity.Membership, bool, error) {
 	if err != nil {
 		return identity.Membership{}, false, err
 	}
-	if _, err := os.Stat(a.seedPath()); !has && errors.Is(err, os.ErrNotExist) {
+	if !has && !seedOf(a.Store.RaftDir()).exists() {
 		return identity.Membership{}, false, fmt.Errorf("the gateway is a member of federation %s, but its catalog in %s is missing: "+
 			"restore the directory, or leave with meshd uninstall --force and join again", stored.FederationName, a.Store.RaftDir())
 	}
@@ -200,7 +194,7 @@ func (a *Admission) admitted(response *controlpb.JoinResponse, bind binding, pro
 	if err := a.Store.DiscardRaft(); err != nil {
 		return err
 	}
-	if err := a.saveSeed(response.GetSnapshot()); err != nil {
+	if err := seedOf(a.Store.RaftDir()).save(response.GetSnapshot(), electorateOf(response.GetElectorate())); err != nil {
 		return err
 	}
 	if err := ledgerFile(a.Store.RaftDir()).Save(ledger); err != nil {
@@ -235,7 +229,7 @@ func (a *Admission) Open() (*Member, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := a.seed(member.node); err != nil {
+	if err := seedOf(a.Store.RaftDir()).plant(member.node); err != nil {
 		return nil, errors.Join(err, member.close())
 	}
 	member.port.SetOverlay(stored.OverlayAddress)
@@ -265,35 +259,6 @@ func (a *Admission) Recover(voters []catalog.GatewayID) (backup string, err erro
 
 // Forget removes the membership and the local copy of the catalog.
 func (a *Admission) Forget() error { return a.Store.ClearMembership() }
-
-func (a *Admission) seedPath() string { return filepath.Join(a.Store.RaftDir(), seedFile) }
-
-func (a *Admission) saveSeed(snapshot []byte) error {
-	if err := os.MkdirAll(a.Store.RaftDir(), 0o700); err != nil {
-		return fmt.Errorf("store the catalog of the federation: %w", err)
-	}
-	if err := os.WriteFile(a.seedPath(), snapshot, 0o600); err != nil {
-		return fmt.Errorf("store the catalog of the federation: %w", err)
-	}
-	return nil
-}
-
-// seed initializes the catalog of a gateway that was just admitted with the copy
-// that the admitting gateway sent, if there is one.
-func (a *Admission) seed(node *raftnode.Node) error {
-	data, err := os.ReadFile(a.seedPath())
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("read the catalog of the federation: %w", err)
-	}
-	state, err := replica.Decode(bytes.NewReader(data))
-	if err != nil {
-		return fmt.Errorf("the copy of the catalog in %s is corrupt: %w: leave with meshd uninstall --force and join again", a.seedPath(), err)
-	}
-	return node.Seed(state.View())
-}
 
 // randomULA returns a random unique local /48 (RFC 4193, section 3.2).
 func randomULA() (netip.Prefix, error) {

@@ -65,7 +65,7 @@ func (a *Admission) Enrol(ctx context.Context, shared identity.SharedState, requ
 		pins[c.Gateway.Datacenter()] = c.Pin
 	}
 	return a.admitted(&controlpb.JoinResponse{
-		Result: response.GetResult(), Snapshot: response.GetSnapshot(), Trust: response.GetTrust(),
+		Result: response.GetResult(), Snapshot: response.GetSnapshot(), Trust: response.GetTrust(), Electorate: response.GetElectorate(),
 	}, func(l trust.Ledger, _ *replica.View) (trust.Ledger, error) { return l.WithPins(pins), nil }, progress)
 }
 

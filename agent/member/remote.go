@@ -31,11 +31,15 @@ func (r remote) Electorate(ctx context.Context, to catalog.GatewayID) (consensus
 	if err != nil {
 		return consensus.Electorate{}, err
 	}
+	return electorateOf(response), nil
+}
+
+func electorateOf(response *controlpb.ElectorateResponse) consensus.Electorate {
 	electorate := consensus.Electorate{Term: response.GetTerm()}
 	for _, v := range response.GetVoters() {
 		electorate.Voters = append(electorate.Voters, consensus.Voter{ID: catalog.GatewayID(v.GetGateway()), CA: v.GetCaCertificate()})
 	}
-	return electorate, nil
+	return electorate
 }
 
 // LeaderOperation implements consensus.Remote.

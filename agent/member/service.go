@@ -50,12 +50,13 @@ func (s *service) Join(ctx context.Context, request *controlpb.JoinRequest) (*co
 	if refusal := results[0].Refusal; refusal != nil {
 		return nil, refusal
 	}
-	ledger, snapshot, err := s.handover()
+	handed, err := s.handover()
 	if err != nil {
 		return nil, err
 	}
 	s.member.log.Info("admitted a datacenter", "datacenter", join.Datacenter.Name, "gateway", join.Gateway.ID(), "token", join.TokenID)
-	return &controlpb.JoinResponse{Result: results[0].Proto(), Snapshot: snapshot, Trust: ledger}, nil
+	handed.Result = results[0].Proto()
+	return handed, nil
 }
 
 // judge returns the preview of a join, or why this gateway does not admit the
@@ -92,16 +93,24 @@ func overlapsMember(view *replica.View, prefixes []catalog.Prefix) bool {
 
 // handover returns what a gateway that is admitted is to know of the others, and the
 // catalog that it starts from. The catalog is read last: the versions of its records are
-// not below those in the ledger.
-func (s *service) handover() (ledger, snapshot []byte, err error) {
-	if ledger, err = json.Marshal(s.member.trust.Ledger().Handover()); err != nil {
-		return nil, nil, fmt.Errorf("encode the pins of the datacenters: %w", err)
+// not below those in the ledger, and it has the gateways that vote.
+func (s *service) handover() (*controlpb.JoinResponse, error) {
+	electorate, err := s.Electorate()
+	if err != nil {
+		electorate = nil // raft is restarting, and the token is used: the new member does without
+	}
+	for _, v := range electorate.GetVoters() {
+		v.CaCertificate = nil // it is in the catalog
+	}
+	ledger, err := json.Marshal(s.member.trust.Ledger().Handover())
+	if err != nil {
+		return nil, fmt.Errorf("encode the pins of the datacenters: %w", err)
 	}
 	var encoded bytes.Buffer
 	if err := s.member.View().Encode(&encoded); err != nil {
-		return nil, nil, fmt.Errorf("encode catalog: %w", err)
+		return nil, fmt.Errorf("encode catalog: %w", err)
 	}
-	return ledger, encoded.Bytes(), nil
+	return &controlpb.JoinResponse{Snapshot: encoded.Bytes(), Trust: ledger, Electorate: electorate}, nil
 }
 
 // joinCommand reads a request. It replaces the secret by its hash.
@@ -200,12 +209,14 @@ func (s *service) Enrol(ctx context.Context, gateway catalog.Gateway, lookupOnly
 	if result.Refusal != nil {
 		return nil, result.Refusal
 	}
-	ledger, snapshot, err := s.handover()
+	handed, err := s.handover()
 	if err != nil {
 		return nil, err
 	}
 	s.member.log.Info("enrolled a gateway", "gateway", gateway.ID(), "returned", known)
-	return &controlpb.EnrolResponse{Result: result.Proto(), Snapshot: snapshot, Trust: ledger, Known: known}, nil
+	return &controlpb.EnrolResponse{
+		Result: result.Proto(), Snapshot: handed.GetSnapshot(), Trust: handed.GetTrust(), Electorate: handed.GetElectorate(), Known: known,
+	}, nil
 }
 
 // removeStaleVoter removes from raft a gateway that comes back without its log:

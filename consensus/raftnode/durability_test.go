@@ -357,7 +357,7 @@ func TestASeedIsServedUntilTheLogArrives(t *testing.T) {
 		m := c.Add(consensustest.DatacenterName(3), "gw0")
 		c.Admit(m)
 		m.Open()
-		require.NoError(t, m.Node.Seed(c.Members[0].Node.View()))
+		require.NoError(t, m.Node.Seed(c.Members[0].Node.View(), consensus.Electorate{}))
 		require.Len(t, m.Node.View().Gateways(), 4)
 		write(t, c.Members[0], consensustest.Key{Owner: c.Members[0].ID, Name: "web"}, "x")
 		m.Start()

@@ -59,7 +59,7 @@ func addIPv6Only(t *testing.T, c *consensustest.Cluster, four *consensustest.Mem
 	c.Admit(six)
 	advertise(t, four, six, onlyIPv6)
 	six.Open()
-	require.NoError(t, six.Node.Seed(four.Node.View())) // of any member
+	require.NoError(t, six.Node.Seed(four.Node.View(), consensus.Electorate{})) // of any member
 	six.Start()
 	return six
 }

@@ -100,6 +100,9 @@ func (n *Node) electorate(ctx context.Context, q quorum.Inquiry, leftOut bool) c
 // newInquiry returns an inquiry of all gateways, or only of those that are trusted.
 func (n *Node) newInquiry(inst *instance, trustedOnly bool) quorum.Inquiry {
 	q := quorum.Inquiry{Own: n.cfg.ID, Sponsors: n.View().Sponsors(time.Now())}
+	if len(inst.servers()) == 0 {
+		q.Voters = n.safeguards.senders.Admitted(time.Now())
+	}
 	for _, s := range inst.servers() {
 		if s.Suffrage == raft.Voter {
 			q.Voters = append(q.Voters, catalog.GatewayID(s.ID))

@@ -8,6 +8,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -215,11 +216,13 @@ func (n *Node) TopologyChanged() <-chan struct{} { return n.fsm.TopologyChanged(
 // Seed gives a new member the catalog as the member that admitted it encoded it
 // (View.Encode), so that it has the addresses of the others before they send it
 // the log. It does nothing when the directory holds newer state, and must be
-// called before Run.
-func (n *Node) Seed(view *replica.View) error {
+// called before Run. Until the new member has a configuration, only the gateways that
+// voted then may send it the log; none: any gateway of the catalog.
+func (n *Node) Seed(view *replica.View, then consensus.Electorate) error {
 	if n.life.started.Load() {
 		return errors.New("seed the catalog: it is already running")
 	}
+	n.safeguards.senders.SetAdmitted(then, time.Now())
 	return n.fsm.Seed(view)
 }
 

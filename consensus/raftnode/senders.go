@@ -25,9 +25,8 @@ func (n *Node) refused(from catalog.GatewayID, why *transport.Refusal) {
 
 // knowledge returns by what this member judges the messages that it receives.
 func (n *Node) knowledge(inst *instance) transport.Knowledge {
-	later := n.safeguards.senders.Later(time.Now())
-	k := transport.Knowledge{
-		Term:          max(inst.raft.CurrentTerm(), later.Term),
+	return n.safeguards.senders.Extend(transport.Knowledge{
+		Term:          inst.raft.CurrentTerm(),
 		Applied:       inst.raft.AppliedIndex(),
 		Leader:        inst.leader(),
 		Configuration: inst.raft.GetConfiguration().Configuration(),
@@ -37,11 +36,7 @@ func (n *Node) knowledge(inst *instance) transport.Knowledge {
 			_, ok := view.Gateway(id)
 			return ok || !has // without a catalog there is nothing to protect
 		},
-	}
-	for _, v := range later.Voters {
-		k.Named = append(k.Named, v.ID)
-	}
-	return k
+	}, time.Now())
 }
 
 // Admits reports whether a gateway may connect for raft: it is in the catalog, or a
@@ -59,10 +54,8 @@ func (n *Node) Admits(id catalog.GatewayID) bool {
 			}
 		}
 	}
-	for _, v := range n.safeguards.senders.Later(time.Now()).Voters {
-		if v.ID == id {
-			return true
-		}
+	if n.safeguards.senders.Names(id, time.Now()) {
+		return true
 	}
 	n.safeguards.senders.Unknown()
 	return false
@@ -71,13 +64,11 @@ func (n *Node) Admits(id catalog.GatewayID) bool {
 // CA returns the certificate (DER) of the CA of a datacenter that is not in the local
 // copy of the catalog but has a vote, as other members report it.
 func (n *Node) CA(dc catalog.DatacenterName) ([]byte, bool) {
-	for _, v := range n.safeguards.senders.Later(time.Now()).Voters {
-		if v.ID.Datacenter() == dc && len(v.CA) > 0 {
-			return v.CA, true
-		}
+	ca, ok := n.safeguards.senders.CA(dc, time.Now())
+	if !ok {
+		n.safeguards.senders.Unknown()
 	}
-	n.safeguards.senders.Unknown()
-	return nil, false
+	return ca, ok
 }
 
 // verifySnapshot returns why a snapshot that another member sent must not replace the

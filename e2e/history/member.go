@@ -78,7 +78,7 @@ func (n *node) start(seed func(*raftnode.Node) error) error {
 
 // seedFrom returns the seed of a member that another one admits.
 func seedFrom(other *raftnode.Node) func(*raftnode.Node) error {
-	return func(n *raftnode.Node) error { return n.Seed(other.View()) }
+	return func(n *raftnode.Node) error { return n.Seed(other.View(), consensus.Electorate{}) }
 }
 
 func (n *node) register(key string) consensustest.Key {

@@ -377,10 +377,11 @@ func (x *JoinRequest) GetPreview() bool {
 
 type JoinResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Result        *catalogpb.Result      `protobuf:"bytes,1,opt,name=result,proto3" json:"result,omitempty"`     // unset for a preview
-	Snapshot      []byte                 `protobuf:"bytes,2,opt,name=snapshot,proto3" json:"snapshot,omitempty"` // of the catalog, in the format of a snapshot file; the new gateway starts from it
-	Overlay       string                 `protobuf:"bytes,3,opt,name=overlay,proto3" json:"overlay,omitempty"`   // CIDR of the federation's overlay; only for a preview
-	Trust         []byte                 `protobuf:"bytes,4,opt,name=trust,proto3" json:"trust,omitempty"`       // JSON of Go type agent/trust.Ledger: pins and versions that the admitting gateway has seen
+	Result        *catalogpb.Result      `protobuf:"bytes,1,opt,name=result,proto3" json:"result,omitempty"`         // unset for a preview
+	Snapshot      []byte                 `protobuf:"bytes,2,opt,name=snapshot,proto3" json:"snapshot,omitempty"`     // of the catalog, in the format of a snapshot file; the new gateway starts from it
+	Overlay       string                 `protobuf:"bytes,3,opt,name=overlay,proto3" json:"overlay,omitempty"`       // CIDR of the federation's overlay; only for a preview
+	Trust         []byte                 `protobuf:"bytes,4,opt,name=trust,proto3" json:"trust,omitempty"`           // JSON of Go type agent/trust.Ledger: pins and versions that the admitting gateway has seen
+	Electorate    *ElectorateResponse    `protobuf:"bytes,5,opt,name=electorate,proto3" json:"electorate,omitempty"` // without certificates; unset by earlier builds
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -439,6 +440,13 @@ func (x *JoinResponse) GetOverlay() string {
 func (x *JoinResponse) GetTrust() []byte {
 	if x != nil {
 		return x.Trust
+	}
+	return nil
+}
+
+func (x *JoinResponse) GetElectorate() *ElectorateResponse {
+	if x != nil {
+		return x.Electorate
 	}
 	return nil
 }
@@ -505,10 +513,11 @@ func (x *EnrolRequest) GetAsk() bool {
 
 type EnrolResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Result        *catalogpb.Result      `protobuf:"bytes,1,opt,name=result,proto3" json:"result,omitempty"`     // unset for a lookup
-	Snapshot      []byte                 `protobuf:"bytes,2,opt,name=snapshot,proto3" json:"snapshot,omitempty"` // as in JoinResponse; unset for a lookup
-	Known         bool                   `protobuf:"varint,3,opt,name=known,proto3" json:"known,omitempty"`      // the catalog had the gateway before
-	Trust         []byte                 `protobuf:"bytes,4,opt,name=trust,proto3" json:"trust,omitempty"`       // as in JoinResponse; unset for a lookup
+	Result        *catalogpb.Result      `protobuf:"bytes,1,opt,name=result,proto3" json:"result,omitempty"`         // unset for a lookup
+	Snapshot      []byte                 `protobuf:"bytes,2,opt,name=snapshot,proto3" json:"snapshot,omitempty"`     // as in JoinResponse; unset for a lookup
+	Known         bool                   `protobuf:"varint,3,opt,name=known,proto3" json:"known,omitempty"`          // the catalog had the gateway before
+	Trust         []byte                 `protobuf:"bytes,4,opt,name=trust,proto3" json:"trust,omitempty"`           // as in JoinResponse; unset for a lookup
+	Electorate    *ElectorateResponse    `protobuf:"bytes,5,opt,name=electorate,proto3" json:"electorate,omitempty"` // as in JoinResponse; unset for a lookup
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -567,6 +576,13 @@ func (x *EnrolResponse) GetKnown() bool {
 func (x *EnrolResponse) GetTrust() []byte {
 	if x != nil {
 		return x.Trust
+	}
+	return nil
+}
+
+func (x *EnrolResponse) GetElectorate() *ElectorateResponse {
+	if x != nil {
+		return x.Electorate
 	}
 	return nil
 }
@@ -4321,21 +4337,27 @@ const file_agent_control_controlpb_control_proto_rawDesc = "" +
 	"datacenter\x18\x04 \x01(\v2\x1e.meshway.catalog.v1.DatacenterR\n" +
 	"datacenter\x125\n" +
 	"\agateway\x18\x05 \x01(\v2\x1b.meshway.catalog.v1.GatewayR\agateway\x12\x18\n" +
-	"\apreview\x18\x06 \x01(\bR\apreview\"\x8e\x01\n" +
+	"\apreview\x18\x06 \x01(\bR\apreview\"\xd6\x01\n" +
 	"\fJoinResponse\x122\n" +
 	"\x06result\x18\x01 \x01(\v2\x1a.meshway.catalog.v1.ResultR\x06result\x12\x1a\n" +
 	"\bsnapshot\x18\x02 \x01(\fR\bsnapshot\x12\x18\n" +
 	"\aoverlay\x18\x03 \x01(\tR\aoverlay\x12\x14\n" +
-	"\x05trust\x18\x04 \x01(\fR\x05trust\"|\n" +
+	"\x05trust\x18\x04 \x01(\fR\x05trust\x12F\n" +
+	"\n" +
+	"electorate\x18\x05 \x01(\v2&.meshway.control.v1.ElectorateResponseR\n" +
+	"electorate\"|\n" +
 	"\fEnrolRequest\x12#\n" +
 	"\rfederation_id\x18\x01 \x01(\tR\ffederationId\x125\n" +
 	"\agateway\x18\x02 \x01(\v2\x1b.meshway.catalog.v1.GatewayR\agateway\x12\x10\n" +
-	"\x03ask\x18\x03 \x01(\bR\x03ask\"\x8b\x01\n" +
+	"\x03ask\x18\x03 \x01(\bR\x03ask\"\xd3\x01\n" +
 	"\rEnrolResponse\x122\n" +
 	"\x06result\x18\x01 \x01(\v2\x1a.meshway.catalog.v1.ResultR\x06result\x12\x1a\n" +
 	"\bsnapshot\x18\x02 \x01(\fR\bsnapshot\x12\x14\n" +
 	"\x05known\x18\x03 \x01(\bR\x05known\x12\x14\n" +
-	"\x05trust\x18\x04 \x01(\fR\x05trust\"G\n" +
+	"\x05trust\x18\x04 \x01(\fR\x05trust\x12F\n" +
+	"\n" +
+	"electorate\x18\x05 \x01(\v2&.meshway.control.v1.ElectorateResponseR\n" +
+	"electorate\"G\n" +
 	"\fApplyRequest\x127\n" +
 	"\bcommands\x18\x01 \x03(\v2\x1b.meshway.catalog.v1.CommandR\bcommands\"E\n" +
 	"\rApplyResponse\x124\n" +
@@ -4719,121 +4741,123 @@ var file_agent_control_controlpb_control_proto_depIdxs = []int32{
 	81, // 2: meshway.control.v1.JoinRequest.datacenter:type_name -> meshway.catalog.v1.Datacenter
 	82, // 3: meshway.control.v1.JoinRequest.gateway:type_name -> meshway.catalog.v1.Gateway
 	83, // 4: meshway.control.v1.JoinResponse.result:type_name -> meshway.catalog.v1.Result
-	82, // 5: meshway.control.v1.EnrolRequest.gateway:type_name -> meshway.catalog.v1.Gateway
-	83, // 6: meshway.control.v1.EnrolResponse.result:type_name -> meshway.catalog.v1.Result
-	84, // 7: meshway.control.v1.ApplyRequest.commands:type_name -> meshway.catalog.v1.Command
-	83, // 8: meshway.control.v1.ApplyResponse.results:type_name -> meshway.catalog.v1.Result
-	79, // 9: meshway.control.v1.ElectorateResponse.voters:type_name -> meshway.control.v1.ElectorateResponse.Voter
-	17, // 10: meshway.control.v1.LeaderOperationRequest.transfer_leader:type_name -> meshway.control.v1.TransferLeader
-	18, // 11: meshway.control.v1.LeaderOperationRequest.remove_peer:type_name -> meshway.control.v1.RemovePeer
-	19, // 12: meshway.control.v1.LeaderOperationRequest.restore_snapshot:type_name -> meshway.control.v1.RestoreSnapshot
-	16, // 13: meshway.control.v1.LeaderOperationRequest.abstain:type_name -> meshway.control.v1.Abstain
-	80, // 14: meshway.control.v1.Freshness.last_contact:type_name -> google.protobuf.Duration
-	85, // 15: meshway.control.v1.InitFederationResponse.federation:type_name -> meshway.catalog.v1.Federation
-	86, // 16: meshway.control.v1.AllowPrefixesResponse.allowed:type_name -> meshway.catalog.v1.AllowedPrefix
-	87, // 17: meshway.control.v1.SetLimitsRequest.limits:type_name -> meshway.catalog.v1.Limit
-	34, // 18: meshway.control.v1.SetLimitsResponse.limits:type_name -> meshway.control.v1.ResourceLimit
-	87, // 19: meshway.control.v1.ResourceLimit.set:type_name -> meshway.catalog.v1.Limit
-	80, // 20: meshway.control.v1.CreateTokenRequest.ttl:type_name -> google.protobuf.Duration
-	88, // 21: meshway.control.v1.CreateTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
-	0,  // 22: meshway.control.v1.ListTokensRequest.mode:type_name -> meshway.control.v1.ReadMode
-	89, // 23: meshway.control.v1.ListTokensResponse.tokens:type_name -> meshway.catalog.v1.Token
-	21, // 24: meshway.control.v1.ListTokensResponse.freshness:type_name -> meshway.control.v1.Freshness
-	81, // 25: meshway.control.v1.RemoveDatacenterResponse.datacenter:type_name -> meshway.catalog.v1.Datacenter
-	80, // 26: meshway.control.v1.DrainRequest.for:type_name -> google.protobuf.Duration
-	80, // 27: meshway.control.v1.DrainRequest.bound:type_name -> google.protobuf.Duration
-	0,  // 28: meshway.control.v1.ListServicesRequest.mode:type_name -> meshway.control.v1.ReadMode
-	90, // 29: meshway.control.v1.ListServicesResponse.services:type_name -> meshway.catalog.v1.Service
-	21, // 30: meshway.control.v1.ListServicesResponse.freshness:type_name -> meshway.control.v1.Freshness
-	51, // 31: meshway.control.v1.ListServicesResponse.exports:type_name -> meshway.control.v1.ExportedService
-	91, // 32: meshway.control.v1.ExportedService.export:type_name -> meshway.catalog.v1.Export
-	90, // 33: meshway.control.v1.RegisterServiceRequest.service:type_name -> meshway.catalog.v1.Service
-	0,  // 34: meshway.control.v1.SaveSnapshotRequest.mode:type_name -> meshway.control.v1.ReadMode
-	62, // 35: meshway.control.v1.PlanRestoreResponse.changes:type_name -> meshway.control.v1.RestoreChange
-	65, // 36: meshway.control.v1.ListEventsResponse.events:type_name -> meshway.control.v1.Event
-	21, // 37: meshway.control.v1.ListEventsResponse.freshness:type_name -> meshway.control.v1.Freshness
-	88, // 38: meshway.control.v1.Event.at:type_name -> google.protobuf.Timestamp
-	68, // 39: meshway.control.v1.ListPeersResponse.peers:type_name -> meshway.control.v1.RaftPeer
-	21, // 40: meshway.control.v1.ListPeersResponse.freshness:type_name -> meshway.control.v1.Freshness
-	80, // 41: meshway.control.v1.RaftPeer.last_contact:type_name -> google.protobuf.Duration
-	17, // 42: meshway.control.v1.OperateRequest.transfer_leader:type_name -> meshway.control.v1.TransferLeader
-	18, // 43: meshway.control.v1.OperateRequest.remove_peer:type_name -> meshway.control.v1.RemovePeer
-	70, // 44: meshway.control.v1.OperateRequest.recover:type_name -> meshway.control.v1.Recover
-	75, // 45: meshway.control.v1.ShowTrustResponse.datacenters:type_name -> meshway.control.v1.TrustedDatacenter
-	2,  // 46: meshway.control.v1.FindCopiesResponse.Copy.identity:type_name -> meshway.control.v1.IdentifyResponse
-	5,  // 47: meshway.control.v1.Federation.Join:input_type -> meshway.control.v1.JoinRequest
-	7,  // 48: meshway.control.v1.Federation.Enrol:input_type -> meshway.control.v1.EnrolRequest
-	9,  // 49: meshway.control.v1.Federation.Apply:input_type -> meshway.control.v1.ApplyRequest
-	11, // 50: meshway.control.v1.Federation.ReadIndex:input_type -> meshway.control.v1.ReadIndexRequest
-	15, // 51: meshway.control.v1.Federation.LeaderOperation:input_type -> meshway.control.v1.LeaderOperationRequest
-	13, // 52: meshway.control.v1.Federation.Electorate:input_type -> meshway.control.v1.ElectorateRequest
-	1,  // 53: meshway.control.v1.Federation.Identify:input_type -> meshway.control.v1.IdentifyRequest
-	3,  // 54: meshway.control.v1.Federation.FindCopies:input_type -> meshway.control.v1.FindCopiesRequest
-	22, // 55: meshway.control.v1.Operator.Version:input_type -> meshway.control.v1.VersionRequest
-	24, // 56: meshway.control.v1.Operator.Status:input_type -> meshway.control.v1.StatusRequest
-	26, // 57: meshway.control.v1.Operator.Routes:input_type -> meshway.control.v1.RoutesRequest
-	28, // 58: meshway.control.v1.Operator.InitFederation:input_type -> meshway.control.v1.InitFederationRequest
-	35, // 59: meshway.control.v1.Operator.CreateToken:input_type -> meshway.control.v1.CreateTokenRequest
-	37, // 60: meshway.control.v1.Operator.ListTokens:input_type -> meshway.control.v1.ListTokensRequest
-	39, // 61: meshway.control.v1.Operator.RevokeToken:input_type -> meshway.control.v1.RevokeTokenRequest
-	30, // 62: meshway.control.v1.Operator.AllowPrefixes:input_type -> meshway.control.v1.AllowPrefixesRequest
-	32, // 63: meshway.control.v1.Operator.SetLimits:input_type -> meshway.control.v1.SetLimitsRequest
-	41, // 64: meshway.control.v1.Operator.JoinFederation:input_type -> meshway.control.v1.JoinFederationRequest
-	42, // 65: meshway.control.v1.Operator.Leave:input_type -> meshway.control.v1.LeaveRequest
-	43, // 66: meshway.control.v1.Operator.RemoveDatacenter:input_type -> meshway.control.v1.RemoveDatacenterRequest
-	73, // 67: meshway.control.v1.Operator.ShowTrust:input_type -> meshway.control.v1.ShowTrustRequest
-	76, // 68: meshway.control.v1.Operator.AcceptTrust:input_type -> meshway.control.v1.AcceptTrustRequest
-	72, // 69: meshway.control.v1.Operator.RotateCA:input_type -> meshway.control.v1.RotateCARequest
-	45, // 70: meshway.control.v1.Operator.Drain:input_type -> meshway.control.v1.DrainRequest
-	46, // 71: meshway.control.v1.Operator.Undrain:input_type -> meshway.control.v1.UndrainRequest
-	49, // 72: meshway.control.v1.Operator.ListServices:input_type -> meshway.control.v1.ListServicesRequest
-	52, // 73: meshway.control.v1.Operator.RegisterService:input_type -> meshway.control.v1.RegisterServiceRequest
-	54, // 74: meshway.control.v1.Operator.DeregisterService:input_type -> meshway.control.v1.DeregisterServiceRequest
-	56, // 75: meshway.control.v1.Operator.SaveSnapshot:input_type -> meshway.control.v1.SaveSnapshotRequest
-	58, // 76: meshway.control.v1.Operator.Restore:input_type -> meshway.control.v1.RestoreRequest
-	60, // 77: meshway.control.v1.Operator.PlanRestore:input_type -> meshway.control.v1.PlanRestoreRequest
-	63, // 78: meshway.control.v1.Operator.ListEvents:input_type -> meshway.control.v1.ListEventsRequest
-	66, // 79: meshway.control.v1.Operator.ListPeers:input_type -> meshway.control.v1.ListPeersRequest
-	69, // 80: meshway.control.v1.Operator.Operate:input_type -> meshway.control.v1.OperateRequest
-	6,  // 81: meshway.control.v1.Federation.Join:output_type -> meshway.control.v1.JoinResponse
-	8,  // 82: meshway.control.v1.Federation.Enrol:output_type -> meshway.control.v1.EnrolResponse
-	10, // 83: meshway.control.v1.Federation.Apply:output_type -> meshway.control.v1.ApplyResponse
-	12, // 84: meshway.control.v1.Federation.ReadIndex:output_type -> meshway.control.v1.ReadIndexResponse
-	20, // 85: meshway.control.v1.Federation.LeaderOperation:output_type -> meshway.control.v1.LeaderOperationResponse
-	14, // 86: meshway.control.v1.Federation.Electorate:output_type -> meshway.control.v1.ElectorateResponse
-	2,  // 87: meshway.control.v1.Federation.Identify:output_type -> meshway.control.v1.IdentifyResponse
-	4,  // 88: meshway.control.v1.Federation.FindCopies:output_type -> meshway.control.v1.FindCopiesResponse
-	23, // 89: meshway.control.v1.Operator.Version:output_type -> meshway.control.v1.VersionResponse
-	25, // 90: meshway.control.v1.Operator.Status:output_type -> meshway.control.v1.StatusResponse
-	27, // 91: meshway.control.v1.Operator.Routes:output_type -> meshway.control.v1.RoutesResponse
-	29, // 92: meshway.control.v1.Operator.InitFederation:output_type -> meshway.control.v1.InitFederationResponse
-	36, // 93: meshway.control.v1.Operator.CreateToken:output_type -> meshway.control.v1.CreateTokenResponse
-	38, // 94: meshway.control.v1.Operator.ListTokens:output_type -> meshway.control.v1.ListTokensResponse
-	40, // 95: meshway.control.v1.Operator.RevokeToken:output_type -> meshway.control.v1.RevokeTokenResponse
-	31, // 96: meshway.control.v1.Operator.AllowPrefixes:output_type -> meshway.control.v1.AllowPrefixesResponse
-	33, // 97: meshway.control.v1.Operator.SetLimits:output_type -> meshway.control.v1.SetLimitsResponse
-	48, // 98: meshway.control.v1.Operator.JoinFederation:output_type -> meshway.control.v1.Progress
-	48, // 99: meshway.control.v1.Operator.Leave:output_type -> meshway.control.v1.Progress
-	44, // 100: meshway.control.v1.Operator.RemoveDatacenter:output_type -> meshway.control.v1.RemoveDatacenterResponse
-	74, // 101: meshway.control.v1.Operator.ShowTrust:output_type -> meshway.control.v1.ShowTrustResponse
-	77, // 102: meshway.control.v1.Operator.AcceptTrust:output_type -> meshway.control.v1.AcceptTrustResponse
-	48, // 103: meshway.control.v1.Operator.RotateCA:output_type -> meshway.control.v1.Progress
-	48, // 104: meshway.control.v1.Operator.Drain:output_type -> meshway.control.v1.Progress
-	47, // 105: meshway.control.v1.Operator.Undrain:output_type -> meshway.control.v1.UndrainResponse
-	50, // 106: meshway.control.v1.Operator.ListServices:output_type -> meshway.control.v1.ListServicesResponse
-	53, // 107: meshway.control.v1.Operator.RegisterService:output_type -> meshway.control.v1.RegisterServiceResponse
-	55, // 108: meshway.control.v1.Operator.DeregisterService:output_type -> meshway.control.v1.DeregisterServiceResponse
-	57, // 109: meshway.control.v1.Operator.SaveSnapshot:output_type -> meshway.control.v1.SaveSnapshotResponse
-	59, // 110: meshway.control.v1.Operator.Restore:output_type -> meshway.control.v1.RestoreResponse
-	61, // 111: meshway.control.v1.Operator.PlanRestore:output_type -> meshway.control.v1.PlanRestoreResponse
-	64, // 112: meshway.control.v1.Operator.ListEvents:output_type -> meshway.control.v1.ListEventsResponse
-	67, // 113: meshway.control.v1.Operator.ListPeers:output_type -> meshway.control.v1.ListPeersResponse
-	71, // 114: meshway.control.v1.Operator.Operate:output_type -> meshway.control.v1.OperateResponse
-	81, // [81:115] is the sub-list for method output_type
-	47, // [47:81] is the sub-list for method input_type
-	47, // [47:47] is the sub-list for extension type_name
-	47, // [47:47] is the sub-list for extension extendee
-	0,  // [0:47] is the sub-list for field type_name
+	14, // 5: meshway.control.v1.JoinResponse.electorate:type_name -> meshway.control.v1.ElectorateResponse
+	82, // 6: meshway.control.v1.EnrolRequest.gateway:type_name -> meshway.catalog.v1.Gateway
+	83, // 7: meshway.control.v1.EnrolResponse.result:type_name -> meshway.catalog.v1.Result
+	14, // 8: meshway.control.v1.EnrolResponse.electorate:type_name -> meshway.control.v1.ElectorateResponse
+	84, // 9: meshway.control.v1.ApplyRequest.commands:type_name -> meshway.catalog.v1.Command
+	83, // 10: meshway.control.v1.ApplyResponse.results:type_name -> meshway.catalog.v1.Result
+	79, // 11: meshway.control.v1.ElectorateResponse.voters:type_name -> meshway.control.v1.ElectorateResponse.Voter
+	17, // 12: meshway.control.v1.LeaderOperationRequest.transfer_leader:type_name -> meshway.control.v1.TransferLeader
+	18, // 13: meshway.control.v1.LeaderOperationRequest.remove_peer:type_name -> meshway.control.v1.RemovePeer
+	19, // 14: meshway.control.v1.LeaderOperationRequest.restore_snapshot:type_name -> meshway.control.v1.RestoreSnapshot
+	16, // 15: meshway.control.v1.LeaderOperationRequest.abstain:type_name -> meshway.control.v1.Abstain
+	80, // 16: meshway.control.v1.Freshness.last_contact:type_name -> google.protobuf.Duration
+	85, // 17: meshway.control.v1.InitFederationResponse.federation:type_name -> meshway.catalog.v1.Federation
+	86, // 18: meshway.control.v1.AllowPrefixesResponse.allowed:type_name -> meshway.catalog.v1.AllowedPrefix
+	87, // 19: meshway.control.v1.SetLimitsRequest.limits:type_name -> meshway.catalog.v1.Limit
+	34, // 20: meshway.control.v1.SetLimitsResponse.limits:type_name -> meshway.control.v1.ResourceLimit
+	87, // 21: meshway.control.v1.ResourceLimit.set:type_name -> meshway.catalog.v1.Limit
+	80, // 22: meshway.control.v1.CreateTokenRequest.ttl:type_name -> google.protobuf.Duration
+	88, // 23: meshway.control.v1.CreateTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
+	0,  // 24: meshway.control.v1.ListTokensRequest.mode:type_name -> meshway.control.v1.ReadMode
+	89, // 25: meshway.control.v1.ListTokensResponse.tokens:type_name -> meshway.catalog.v1.Token
+	21, // 26: meshway.control.v1.ListTokensResponse.freshness:type_name -> meshway.control.v1.Freshness
+	81, // 27: meshway.control.v1.RemoveDatacenterResponse.datacenter:type_name -> meshway.catalog.v1.Datacenter
+	80, // 28: meshway.control.v1.DrainRequest.for:type_name -> google.protobuf.Duration
+	80, // 29: meshway.control.v1.DrainRequest.bound:type_name -> google.protobuf.Duration
+	0,  // 30: meshway.control.v1.ListServicesRequest.mode:type_name -> meshway.control.v1.ReadMode
+	90, // 31: meshway.control.v1.ListServicesResponse.services:type_name -> meshway.catalog.v1.Service
+	21, // 32: meshway.control.v1.ListServicesResponse.freshness:type_name -> meshway.control.v1.Freshness
+	51, // 33: meshway.control.v1.ListServicesResponse.exports:type_name -> meshway.control.v1.ExportedService
+	91, // 34: meshway.control.v1.ExportedService.export:type_name -> meshway.catalog.v1.Export
+	90, // 35: meshway.control.v1.RegisterServiceRequest.service:type_name -> meshway.catalog.v1.Service
+	0,  // 36: meshway.control.v1.SaveSnapshotRequest.mode:type_name -> meshway.control.v1.ReadMode
+	62, // 37: meshway.control.v1.PlanRestoreResponse.changes:type_name -> meshway.control.v1.RestoreChange
+	65, // 38: meshway.control.v1.ListEventsResponse.events:type_name -> meshway.control.v1.Event
+	21, // 39: meshway.control.v1.ListEventsResponse.freshness:type_name -> meshway.control.v1.Freshness
+	88, // 40: meshway.control.v1.Event.at:type_name -> google.protobuf.Timestamp
+	68, // 41: meshway.control.v1.ListPeersResponse.peers:type_name -> meshway.control.v1.RaftPeer
+	21, // 42: meshway.control.v1.ListPeersResponse.freshness:type_name -> meshway.control.v1.Freshness
+	80, // 43: meshway.control.v1.RaftPeer.last_contact:type_name -> google.protobuf.Duration
+	17, // 44: meshway.control.v1.OperateRequest.transfer_leader:type_name -> meshway.control.v1.TransferLeader
+	18, // 45: meshway.control.v1.OperateRequest.remove_peer:type_name -> meshway.control.v1.RemovePeer
+	70, // 46: meshway.control.v1.OperateRequest.recover:type_name -> meshway.control.v1.Recover
+	75, // 47: meshway.control.v1.ShowTrustResponse.datacenters:type_name -> meshway.control.v1.TrustedDatacenter
+	2,  // 48: meshway.control.v1.FindCopiesResponse.Copy.identity:type_name -> meshway.control.v1.IdentifyResponse
+	5,  // 49: meshway.control.v1.Federation.Join:input_type -> meshway.control.v1.JoinRequest
+	7,  // 50: meshway.control.v1.Federation.Enrol:input_type -> meshway.control.v1.EnrolRequest
+	9,  // 51: meshway.control.v1.Federation.Apply:input_type -> meshway.control.v1.ApplyRequest
+	11, // 52: meshway.control.v1.Federation.ReadIndex:input_type -> meshway.control.v1.ReadIndexRequest
+	15, // 53: meshway.control.v1.Federation.LeaderOperation:input_type -> meshway.control.v1.LeaderOperationRequest
+	13, // 54: meshway.control.v1.Federation.Electorate:input_type -> meshway.control.v1.ElectorateRequest
+	1,  // 55: meshway.control.v1.Federation.Identify:input_type -> meshway.control.v1.IdentifyRequest
+	3,  // 56: meshway.control.v1.Federation.FindCopies:input_type -> meshway.control.v1.FindCopiesRequest
+	22, // 57: meshway.control.v1.Operator.Version:input_type -> meshway.control.v1.VersionRequest
+	24, // 58: meshway.control.v1.Operator.Status:input_type -> meshway.control.v1.StatusRequest
+	26, // 59: meshway.control.v1.Operator.Routes:input_type -> meshway.control.v1.RoutesRequest
+	28, // 60: meshway.control.v1.Operator.InitFederation:input_type -> meshway.control.v1.InitFederationRequest
+	35, // 61: meshway.control.v1.Operator.CreateToken:input_type -> meshway.control.v1.CreateTokenRequest
+	37, // 62: meshway.control.v1.Operator.ListTokens:input_type -> meshway.control.v1.ListTokensRequest
+	39, // 63: meshway.control.v1.Operator.RevokeToken:input_type -> meshway.control.v1.RevokeTokenRequest
+	30, // 64: meshway.control.v1.Operator.AllowPrefixes:input_type -> meshway.control.v1.AllowPrefixesRequest
+	32, // 65: meshway.control.v1.Operator.SetLimits:input_type -> meshway.control.v1.SetLimitsRequest
+	41, // 66: meshway.control.v1.Operator.JoinFederation:input_type -> meshway.control.v1.JoinFederationRequest
+	42, // 67: meshway.control.v1.Operator.Leave:input_type -> meshway.control.v1.LeaveRequest
+	43, // 68: meshway.control.v1.Operator.RemoveDatacenter:input_type -> meshway.control.v1.RemoveDatacenterRequest
+	73, // 69: meshway.control.v1.Operator.ShowTrust:input_type -> meshway.control.v1.ShowTrustRequest
+	76, // 70: meshway.control.v1.Operator.AcceptTrust:input_type -> meshway.control.v1.AcceptTrustRequest
+	72, // 71: meshway.control.v1.Operator.RotateCA:input_type -> meshway.control.v1.RotateCARequest
+	45, // 72: meshway.control.v1.Operator.Drain:input_type -> meshway.control.v1.DrainRequest
+	46, // 73: meshway.control.v1.Operator.Undrain:input_type -> meshway.control.v1.UndrainRequest
+	49, // 74: meshway.control.v1.Operator.ListServices:input_type -> meshway.control.v1.ListServicesRequest
+	52, // 75: meshway.control.v1.Operator.RegisterService:input_type -> meshway.control.v1.RegisterServiceRequest
+	54, // 76: meshway.control.v1.Operator.DeregisterService:input_type -> meshway.control.v1.DeregisterServiceRequest
+	56, // 77: meshway.control.v1.Operator.SaveSnapshot:input_type -> meshway.control.v1.SaveSnapshotRequest
+	58, // 78: meshway.control.v1.Operator.Restore:input_type -> meshway.control.v1.RestoreRequest
+	60, // 79: meshway.control.v1.Operator.PlanRestore:input_type -> meshway.control.v1.PlanRestoreRequest
+	63, // 80: meshway.control.v1.Operator.ListEvents:input_type -> meshway.control.v1.ListEventsRequest
+	66, // 81: meshway.control.v1.Operator.ListPeers:input_type -> meshway.control.v1.ListPeersRequest
+	69, // 82: meshway.control.v1.Operator.Operate:input_type -> meshway.control.v1.OperateRequest
+	6,  // 83: meshway.control.v1.Federation.Join:output_type -> meshway.control.v1.JoinResponse
+	8,  // 84: meshway.control.v1.Federation.Enrol:output_type -> meshway.control.v1.EnrolResponse
+	10, // 85: meshway.control.v1.Federation.Apply:output_type -> meshway.control.v1.ApplyResponse
+	12, // 86: meshway.control.v1.Federation.ReadIndex:output_type -> meshway.control.v1.ReadIndexResponse
+	20, // 87: meshway.control.v1.Federation.LeaderOperation:output_type -> meshway.control.v1.LeaderOperationResponse
+	14, // 88: meshway.control.v1.Federation.Electorate:output_type -> meshway.control.v1.ElectorateResponse
+	2,  // 89: meshway.control.v1.Federation.Identify:output_type -> meshway.control.v1.IdentifyResponse
+	4,  // 90: meshway.control.v1.Federation.FindCopies:output_type -> meshway.control.v1.FindCopiesResponse
+	23, // 91: meshway.control.v1.Operator.Version:output_type -> meshway.control.v1.VersionResponse
+	25, // 92: meshway.control.v1.Operator.Status:output_type -> meshway.control.v1.StatusResponse
+	27, // 93: meshway.control.v1.Operator.Routes:output_type -> meshway.control.v1.RoutesResponse
+	29, // 94: meshway.control.v1.Operator.InitFederation:output_type -> meshway.control.v1.InitFederationResponse
+	36, // 95: meshway.control.v1.Operator.CreateToken:output_type -> meshway.control.v1.CreateTokenResponse
+	38, // 96: meshway.control.v1.Operator.ListTokens:output_type -> meshway.control.v1.ListTokensResponse
+	40, // 97: meshway.control.v1.Operator.RevokeToken:output_type -> meshway.control.v1.RevokeTokenResponse
+	31, // 98: meshway.control.v1.Operator.AllowPrefixes:output_type -> meshway.control.v1.AllowPrefixesResponse
+	33, // 99: meshway.control.v1.Operator.SetLimits:output_type -> meshway.control.v1.SetLimitsResponse
+	48, // 100: meshway.control.v1.Operator.JoinFederation:output_type -> meshway.control.v1.Progress
+	48, // 101: meshway.control.v1.Operator.Leave:output_type -> meshway.control.v1.Progress
+	44, // 102: meshway.control.v1.Operator.RemoveDatacenter:output_type -> meshway.control.v1.RemoveDatacenterResponse
+	74, // 103: meshway.control.v1.Operator.ShowTrust:output_type -> meshway.control.v1.ShowTrustResponse
+	77, // 104: meshway.control.v1.Operator.AcceptTrust:output_type -> meshway.control.v1.AcceptTrustResponse
+	48, // 105: meshway.control.v1.Operator.RotateCA:output_type -> meshway.control.v1.Progress
+	48, // 106: meshway.control.v1.Operator.Drain:output_type -> meshway.control.v1.Progress
+	47, // 107: meshway.control.v1.Operator.Undrain:output_type -> meshway.control.v1.UndrainResponse
+	50, // 108: meshway.control.v1.Operator.ListServices:output_type -> meshway.control.v1.ListServicesResponse
+	53, // 109: meshway.control.v1.Operator.RegisterService:output_type -> meshway.control.v1.RegisterServiceResponse
+	55, // 110: meshway.control.v1.Operator.DeregisterService:output_type -> meshway.control.v1.DeregisterServiceResponse
+	57, // 111: meshway.control.v1.Operator.SaveSnapshot:output_type -> meshway.control.v1.SaveSnapshotResponse
+	59, // 112: meshway.control.v1.Operator.Restore:output_type -> meshway.control.v1.RestoreResponse
+	61, // 113: meshway.control.v1.Operator.PlanRestore:output_type -> meshway.control.v1.PlanRestoreResponse
+	64, // 114: meshway.control.v1.Operator.ListEvents:output_type -> meshway.control.v1.ListEventsResponse
+	67, // 115: meshway.control.v1.Operator.ListPeers:output_type -> meshway.control.v1.ListPeersResponse
+	71, // 116: meshway.control.v1.Operator.Operate:output_type -> meshway.control.v1.OperateResponse
+	83, // [83:117] is the sub-list for method output_type
+	49, // [49:83] is the sub-list for method input_type
+	49, // [49:49] is the sub-list for extension type_name
+	49, // [49:49] is the sub-list for extension extendee
+	0,  // [0:49] is the sub-list for field type_name
 }
 
 func init() { file_agent_control_controlpb_control_proto_init() }

@@ -17,6 +17,10 @@ import (
 // sets the term to its maximum on disk, after which no election is possible.
 const maxTermLead = 1 << 20
 
+// admittedTermLead is maxTermLead for a member that has just joined, and has the term from
+// the one that admitted it.
+const admittedTermLead = 64
+
 // Knowledge is by what this member judges whether a gateway may send it a message.
 type Knowledge struct {
 	Term          uint64              // of this member, or a later one that a majority reports
@@ -24,6 +28,7 @@ type Knowledge struct {
 	Leader        catalog.GatewayID   // of the current term; empty: unknown
 	Configuration raft.Configuration  // the latest; empty: this member has just joined
 	Named         []catalog.GatewayID // voters of a later configuration, as others report it
+	Admitted      []catalog.GatewayID // voters when this member was admitted; none: it has a configuration, or does not know them
 	InCatalog     func(catalog.GatewayID) bool
 }
 
@@ -101,12 +106,13 @@ func (k Knowledge) check(from catalog.GatewayID, command any) *Refusal {
 }
 
 // votes reports whether a gateway votes, as far as this member can see. One that has
-// just joined has no configuration yet, only the catalog with which it was admitted.
+// just joined has no configuration yet, only what the member that admitted it reported:
+// the voters, or, if that one is of an earlier build, the catalog.
 func (k Knowledge) votes(id catalog.GatewayID) bool {
-	if len(k.Configuration.Servers) == 0 {
+	if len(k.Configuration.Servers) == 0 && len(k.Admitted) == 0 {
 		return k.InCatalog(id)
 	}
-	return slices.Contains(k.Named, id) || k.suffrage(id) == raft.Voter
+	return slices.Contains(k.Named, id) || slices.Contains(k.Admitted, id) || k.suffrage(id) == raft.Voter
 }
 
 func (k Knowledge) suffrage(id catalog.GatewayID) raft.ServerSuffrage {
@@ -119,7 +125,11 @@ func (k Knowledge) suffrage(id catalog.GatewayID) raft.ServerSuffrage {
 }
 
 func (k Knowledge) checkTerm(from catalog.GatewayID, kind string, term uint64) *Refusal {
-	if term > k.Term && term-k.Term > maxTermLead {
+	lead := uint64(maxTermLead)
+	if len(k.Admitted) > 0 {
+		lead = admittedTermLead
+	}
+	if term > k.Term && term-k.Term > lead {
 		return refuse(consensus.CodeTermAhead, "%s of gateway %s has term %d, this member has %d: no honest member is that far ahead",
 			kind, from, term, k.Term)
 	}

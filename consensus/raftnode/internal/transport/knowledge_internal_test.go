@@ -3,6 +3,8 @@ package transport
 import (
 	"math"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/hashicorp/raft"
 	"github.com/stretchr/testify/assert"
@@ -19,6 +21,10 @@ func TestOnlyWhatAnHonestVoterSendsReachesRaft(t *testing.T) {
 	}
 	joined := member
 	joined.Configuration, joined.Named, joined.Leader = raft.Configuration{}, nil, ""
+	admitted := joined
+	admitted.Admitted = []catalog.GatewayID{"b/1"}
+	asked := admitted
+	asked.Named = []catalog.GatewayID{"e/1"}
 	demoted := member
 	demoted.Leader = "d/0"
 	entry := func(index, term uint64, kind raft.LogType, data []byte) *raft.Log {
@@ -46,6 +52,12 @@ func TestOnlyWhatAnHonestVoterSendsReachesRaft(t *testing.T) {
 		"a gateway in no configuration":      {member, "f/1", from("f/1"), consensus.CodeNotAVoter},
 		"a gateway that the joiner knows":    {joined, "f/1", from("f/1"), ""},
 		"one that the joiner does not know":  {joined, "b/1", from("b/1"), consensus.CodeNotAVoter},
+		"a voter named in the answer":        {admitted, "b/1", from("b/1"), ""},
+		"another gateway that it knows":      {admitted, "f/1", from("f/1"), consensus.CodeNotAVoter},
+		"the snapshot of that one":           {admitted, "f/1", &raft.InstallSnapshotRequest{RPCHeader: headerOf("f/1"), Term: 7, LastLogTerm: 7, Configuration: alone}, consensus.CodeNotAVoter},
+		"a voter that others name to it":     {asked, "e/1", from("e/1"), ""},
+		"the joiner's term at the limit":     {admitted, "b/1", &raft.RequestVoteRequest{RPCHeader: headerOf("b/1"), Term: 7 + admittedTermLead}, ""},
+		"the joiner's term beyond the limit": {admitted, "b/1", &raft.RequestVoteRequest{RPCHeader: headerOf("b/1"), Term: 8 + admittedTermLead}, consensus.CodeTermAhead},
 		"the name of another":                {member, "c/1", from("b/1"), consensus.CodeSenderDiffers},
 		"another name in the body":           {member, "b/1", &raft.AppendEntriesRequest{RPCHeader: headerOf("b/1"), Leader: []byte("c/1"), Term: 7}, consensus.CodeSenderDiffers}, //nolint:staticcheck // as above
 		"no name":                            {member, "b/1", &raft.AppendEntriesRequest{Term: 7}, consensus.CodeSenderDiffers},
@@ -121,4 +133,23 @@ func TestAMessageThatBeginsBeforeTheLogSkipsWhatIsApplied(t *testing.T) {
 			assert.ElementsMatch(t, c.want.Entries, c.message.Entries)
 		})
 	}
+}
+
+func TestWhatTheAdmittingMemberReportedCountsUntilThereIsAConfigurationAndForTenMinutes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := NewSenders()
+		then := consensus.Electorate{Term: 7, Voters: []consensus.Voter{{ID: "b/1"}}}
+		s.SetAdmitted(then, time.Now())
+		k := s.Extend(Knowledge{Term: 1}, time.Now())
+		assert.Equal(t, []catalog.GatewayID{"b/1"}, k.Admitted)
+		assert.Equal(t, uint64(7), k.Term)
+		assert.Equal(t, uint64(9), s.Extend(Knowledge{Term: 9}, time.Now()).Term)
+		k = s.Extend(Knowledge{Term: 1, Configuration: configuration("a/1")}, time.Now())
+		assert.Empty(t, k.Admitted)
+		assert.Equal(t, uint64(1), k.Term)
+		time.Sleep(admittedLifetime)
+		k = s.Extend(Knowledge{Term: 1}, time.Now())
+		assert.Empty(t, k.Admitted)
+		assert.Equal(t, uint64(1), k.Term)
+	})
 }

@@ -13,6 +13,8 @@ import (
 const (
 	// namedLifetime is how long the report of other members about the voters counts.
 	namedLifetime = time.Minute
+	// admittedLifetime is how long what the member that admitted this one reported counts.
+	admittedLifetime = 10 * time.Minute
 	// refusedLogInterval limits the log of refused messages of one gateway.
 	refusedLogInterval = time.Minute
 )
@@ -22,10 +24,12 @@ const (
 type Senders struct {
 	Ask chan struct{} // size 1: an unknown sender; see Unknown
 
-	mu      sync.Mutex // guards all following fields
-	named   consensus.Electorate
-	namedAt time.Time
-	refused map[refusedKey]*consensus.Refused
+	mu         sync.Mutex // guards all following fields
+	named      consensus.Electorate
+	namedAt    time.Time
+	admitted   consensus.Electorate
+	admittedAt time.Time
+	refused    map[refusedKey]*consensus.Refused
 }
 
 type refusedKey struct {
@@ -56,6 +60,64 @@ func (s *Senders) SetLater(e consensus.Electorate, now time.Time) bool {
 	same := slices.EqualFunc(s.named.Voters, e.Voters, func(a, b consensus.Voter) bool { return a.ID == b.ID })
 	s.named, s.namedAt = e, now
 	return !same
+}
+
+// Names reports whether other members have reported that a gateway votes.
+func (s *Senders) Names(id catalog.GatewayID, now time.Time) bool {
+	return slices.Contains(ids(s.Later(now)), id)
+}
+
+// CA returns the certificate of the CA of a datacenter that has a vote, as other members
+// report it.
+func (s *Senders) CA(dc catalog.DatacenterName, now time.Time) ([]byte, bool) {
+	for _, v := range s.Later(now).Voters {
+		if v.ID.Datacenter() == dc && len(v.CA) > 0 {
+			return v.CA, true
+		}
+	}
+	return nil, false
+}
+
+// SetAdmitted records which gateways voted when this member was admitted, as the member
+// that admitted it has reported; none: it was of an earlier build.
+func (s *Senders) SetAdmitted(e consensus.Electorate, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.admitted, s.admittedAt = e, now
+}
+
+// Admitted returns the gateways that voted when this member was admitted. They count until
+// it has a configuration, and not for longer than admittedLifetime: all of them may have
+// left before it first ran, or be so many terms ahead.
+func (s *Senders) Admitted(now time.Time) []catalog.GatewayID {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if now.Sub(s.admittedAt) >= admittedLifetime {
+		return nil
+	}
+	return ids(s.admitted)
+}
+
+// Extend adds to k what a member has learned beside its own configuration.
+func (s *Senders) Extend(k Knowledge, now time.Time) Knowledge {
+	later := s.Later(now)
+	k.Term, k.Named = max(k.Term, later.Term), ids(later)
+	if len(k.Configuration.Servers) > 0 {
+		return k
+	}
+	if k.Admitted = s.Admitted(now); len(k.Admitted) > 0 {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		k.Term = max(k.Term, s.admitted.Term)
+	}
+	return k
+}
+
+func ids(e consensus.Electorate) (all []catalog.GatewayID) {
+	for _, v := range e.Voters {
+		all = append(all, v.ID)
+	}
+	return all
 }
 
 // Count counts a refused message. It reports whether it should be logged.
