@@ -8,7 +8,9 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/meshway/meshway/agent/identity"
 	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/consensus/catalog"
 )
 
 // received returns the ledger of a gateway that another one admits with its ledger and a
@@ -107,4 +109,27 @@ func TestHandoverThatIsNewerThanTheCopyRefusesNothingThatFollows(t *testing.T) {
 	got := Judge("east/gw", first.Ledger, present)
 	assert.Empty(t, got.Findings)
 	assert.Len(t, got.Catalog.Gateways, 4)
+}
+
+// TestWrongPinsOfAnInviterAreReported checks what the threat model has of a hostile inviter:
+// its pin withholds the records of the real datacenter, and accepts only those of the CA
+// that it made.
+func TestWrongPinsOfAnInviterAreReported(t *testing.T) {
+	east, west, north := newMember(t, "east", 1).sign(7), newMember(t, "west", 2).sign(7), newMember(t, "north", 3)
+	forged := newMember(t, "west", 2).sign(9)
+	pin, err := identity.PinOf(forged.datacenter.CACertificate)
+	require.NoError(t, err)
+	honest, hostile := catalogOf(11, east, north, west), catalogOf(11, east, north, forged)
+	sent := judgeAll(catalogOf(10, east, west)).Ledger.Handover().WithPin("west", pin)
+
+	got := Judge("north/gw", received(t, sent, honest), honest)
+	assert.Contains(t, kinds(got), PinBroken)
+	for _, g := range got.Catalog.Gateways {
+		assert.NotEqual(t, catalog.DatacenterName("west"), g.Datacenter, "a record that does not verify")
+	}
+	got = Judge("north/gw", received(t, sent, hostile), hostile)
+	assert.NotContains(t, kinds(got), PinBroken, "the leader helps")
+	corrected := received(t, sent, honest).WithPins(map[catalog.DatacenterName]identity.Pin{"west": judgeAll(honest).Ledger.Datacenters["west"].Pin})
+	got = Judge("north/gw", corrected, honest)
+	assert.NotContains(t, kinds(got), PinBroken, "with the pin that the operator of west names")
 }

@@ -23,8 +23,11 @@ func TestLeaveRestoresTheKernelStateAndAllowsAnotherJoin(t *testing.T) {
 	meshctl(t, east, "init")
 
 	for range 2 {
-		meshctl(t, west, "join", token(t, east))
+		secret, start := token(t, east), time.Now()
+		meshctl(t, west, "join", secret)
+		joined := time.Since(start)
 		awaitFederation(t, east, west)
+		t.Logf("meshctl join took %s, both report the other after %s", joined.Round(time.Millisecond), time.Since(start).Round(time.Millisecond))
 		requireTraffic(t, west, east)
 		require.NotEqual(t, before, kernelState(t, west.Gateway))
 
