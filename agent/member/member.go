@@ -34,6 +34,7 @@ type Member struct {
 	port      *control.Port
 	node      *raftnode.Node
 	process   Process
+	distance  distance // used by Tune only
 	log       *slog.Logger
 }
 
@@ -225,12 +226,8 @@ func (m *Member) Tune(longest time.Duration) {
 	if m.file.Raft.Timers != "auto" {
 		return
 	}
-	// Between the two limits nothing changes, so that a path near a limit does
-	// not restart raft repeatedly.
-	const far, near = 100 * time.Millisecond, 50 * time.Millisecond
 	timers := raftnode.LAN()
-	switch wan := m.node.Status().Timers == raftnode.WAN().Name; {
-	case longest > far, wan && longest > near:
+	if m.distance.far(m.node.Status().Timers == raftnode.WAN().Name, longest, time.Now()) {
 		timers = raftnode.WAN()
 	}
 	if err := m.node.SetTimers(timers); err != nil {
