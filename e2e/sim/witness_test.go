@@ -144,9 +144,11 @@ func TestGatewayBecomesAWitnessAndBack(t *testing.T) {
 		changed := former
 		asWitness(&changed)
 		restart(changed, true)
-		assert.NotContains(t, east.kernel.String(), former.Prefixes[0].CIDR.String())
+		prefix := former.Prefixes[0].CIDR.String()
+		assert.NotContains(t, east.kernel.String(), "route "+prefix)
+		assert.Contains(t, east.kernel.String(), "route blackhole "+prefix, "it is guarded")
 		restart(former, false)
-		await(t, "it is routed", func() bool { return strings.Contains(east.kernel.String(), former.Prefixes[0].CIDR.String()) })
+		await(t, "it is routed", func() bool { return strings.Contains(east.kernel.String(), "route "+prefix) })
 		assert.Empty(t, problemCodes(east.agent.Status()))
 	})
 }
