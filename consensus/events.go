@@ -1,10 +1,11 @@
 package consensus
 
 import (
-	"slices"
 	"time"
+	"unicode/utf8"
 
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 )
 
 // Event is one command in the log: its author, time and content in brief.
@@ -16,11 +17,13 @@ type Event struct {
 	Subject string // "datacenter west"
 }
 
-// EventQuery selects events. The zero value selects all.
+// EventQuery selects events. The zero value selects the newest ones.
 type EventQuery struct {
-	After  uint64 // only events with a higher index
+	After  uint64 // if set, only events with a higher index, and the first of these
 	Author string // a gateway id or the name of a datacenter; empty: any
-	Limit  int    // only the newest; 0: DefaultEvents
+	// Limit bounds the events; 0: DefaultEvents. With After, there can be more: those of
+	// one index are not divided.
+	Limit int
 }
 
 // DefaultEvents and MaxEvents bound the events that one query returns.
@@ -29,26 +32,29 @@ const (
 	MaxEvents     = 10_000
 )
 
-// matches reports whether q selects an author.
-func (q EventQuery) matches(author catalog.GatewayID) bool {
+// maxEventText bounds each text of an event.
+const maxEventText = 256
+
+// Matches reports whether q selects an author.
+func (q EventQuery) Matches(author catalog.GatewayID) bool {
 	return q.Author == "" || q.Author == string(author) || q.Author == string(author.Datacenter())
 }
 
-// Select returns the events of the log entry with that index, newest first.
-func (q EventQuery) Select(index uint64, entry []byte) []Event {
-	cmds, err := catalog.Unmarshal(entry)
-	if err != nil {
-		return nil // Apply has reported it
+// NewEvent returns the event of a command in the log entry with that index.
+func NewEvent(index uint64, cmd *catalogpb.Command) Event {
+	kind, subject := Describe(cmd)
+	author := catalog.GatewayID(shortened(cmd.GetAuthor()))
+	return Event{Index: index, At: cmd.GetAt().AsTime(), Author: author, Kind: kind, Subject: shortened(subject)}
+}
+
+// shortened returns the begin of a text that is too long.
+func shortened(text string) string {
+	if len(text) <= maxEventText {
+		return text
 	}
-	var events []Event
-	for _, cmd := range slices.Backward(cmds) {
-		author := catalog.GatewayID(cmd.GetAuthor())
-		if !q.matches(author) {
-			continue
-		}
-		e := Event{Index: index, At: cmd.GetAt().AsTime(), Author: author}
-		e.Kind, e.Subject = Describe(cmd)
-		events = append(events, e)
+	end := maxEventText
+	for !utf8.RuneStart(text[end]) {
+		end--
 	}
-	return events
+	return text[:end] + "…"
 }

@@ -11,18 +11,18 @@ import (
 	"github.com/meshway/meshway/consensus"
 )
 
-// ListEvents lists the newest commands in the log of this gateway.
+// ListEvents lists commands of the catalog.
 func (h Handler) ListEvents(_ context.Context, r *connect.Request[controlpb.ListEventsRequest]) (*connect.Response[controlpb.ListEventsResponse], error) {
 	federation, err := h.Agent.Member()
 	if err != nil {
 		return nil, err
 	}
-	events, err := federation.Events(consensus.EventQuery{After: r.Msg.GetAfter(), Author: r.Msg.GetAuthor(), Limit: int(r.Msg.GetLimit())})
+	events, through, err := federation.Events(consensus.EventQuery{After: r.Msg.GetAfter(), Author: r.Msg.GetAuthor(), Limit: int(r.Msg.GetLimit())})
 	if err != nil {
 		return nil, err
 	}
 	state := federation.Status()
-	response := &controlpb.ListEventsResponse{Freshness: &controlpb.Freshness{
+	response := &controlpb.ListEventsResponse{Through: through, Freshness: &controlpb.Freshness{
 		Index: state.AppliedIndex, Leader: string(state.Leader), LastContact: durationpb.New(state.LastContact),
 	}}
 	for _, e := range events {

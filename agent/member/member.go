@@ -287,8 +287,11 @@ func (m *Member) RemovePeer(ctx context.Context, id catalog.GatewayID) error {
 	return withRemedy(m.node.RemovePeer(ctx, id))
 }
 
-// Events returns the newest commands in the local log that a query selects.
-func (m *Member) Events(q consensus.EventQuery) ([]consensus.Event, error) { return m.node.Events(q) }
+// Events returns the commands that a query selects, oldest first, and the index after
+// which the query continues.
+func (m *Member) Events(q consensus.EventQuery) ([]consensus.Event, uint64, error) {
+	return m.node.Events(q)
+}
 
 // SharedState returns what the gateways of this datacenter are to share. It
 // depends on the catalog only, so that all gateways compute the same; false:

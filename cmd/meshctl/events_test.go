@@ -12,9 +12,10 @@ import (
 
 	"github.com/meshway/meshway/agent/control/controlpb"
 	"github.com/meshway/meshway/cmd/meshctl/internal/fault"
+	"github.com/meshway/meshway/cmd/meshctl/internal/watch"
 )
 
-func TestWatchedEventsContinueAfterTheLastOne(t *testing.T) {
+func TestWatchedEventsContinueAfterThoseOfOthers(t *testing.T) {
 	ctx, interrupt := context.WithCancel(t.Context())
 	o := &fakeMeshd{hang: make(chan struct{})}
 	go func() {
@@ -32,6 +33,7 @@ func TestWatchedEventsContinueAfterTheLastOne(t *testing.T) {
 	events := shown.Msg.GetEvents()
 	last := events[len(events)-1]
 	assert.True(t, proto.Equal(&controlpb.ListEventsRequest{Author: "west", Limit: 5}, o.requests[0]))
-	assert.True(t, proto.Equal(&controlpb.ListEventsRequest{Author: "west", Limit: maxEvents, After: last.GetIndex()}, o.requests[1]))
+	assert.True(t, proto.Equal(&controlpb.ListEventsRequest{Author: "west", Limit: watch.MaxEvents, After: shown.Msg.GetThrough()}, o.requests[1]))
+	assert.Greater(t, shown.Msg.GetThrough(), last.GetIndex(), "what others wrote is not searched again")
 	assert.Equal(t, 1, strings.Count(r.out, last.GetSubject()), "an event is printed once: %s", r.out)
 }

@@ -116,7 +116,7 @@ func (o *fakeMeshd) ListEvents(ctx context.Context, r *connect.Request[controlpb
 		{Index: 41, At: timestamppb.New(before(time.Minute)), Author: "west/gw2", Kind: "put-services", Subject: "services: 2"},
 	}
 	events = slices.DeleteFunc(events, func(e *controlpb.Event) bool { return e.GetIndex() <= r.Msg.GetAfter() })
-	return answer(&controlpb.ListEventsResponse{Events: events, Freshness: freshness()}, o.record(ctx, r.Msg))
+	return answer(&controlpb.ListEventsResponse{Events: events, Freshness: freshness(), Through: freshness().GetIndex()}, o.record(ctx, r.Msg))
 }
 
 func (o *fakeMeshd) ListTokens(ctx context.Context, r *connect.Request[controlpb.ListTokensRequest]) (*connect.Response[controlpb.ListTokensResponse], error) {

@@ -68,6 +68,7 @@ func TestImportDirections(t *testing.T) {
 			"consensus/raftnode/internal/fsm":       {"consensus/catalog", "consensus/catalog/catalogpb", "consensus/catalog/feed", "consensus/catalog/quota", "consensus/catalog/replica"},
 			"consensus/raftnode/internal/hclogger":  {},
 			"consensus/raftnode/internal/quorum":    {"consensus", "consensus/catalog", "consensus/catalog/budget", "consensus/catalog/catalogpb", "consensus/catalog/sponsor"}, // the rules; raftnode judges and executes
+			"consensus/raftnode/internal/history":   {"consensus", "consensus/catalog", "consensus/catalog/catalogpb"},
 			"consensus/raftnode/internal/proposals": {"consensus", "consensus/catalog", "consensus/catalog/catalogpb"},
 			"consensus/raftnode/internal/voting":    {"consensus/catalog"},
 			"consensus/raftnode/internal/transport": {"consensus", "consensus/catalog"},

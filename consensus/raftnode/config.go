@@ -18,7 +18,7 @@ import (
 type Config struct {
 	ID         catalog.GatewayID
 	Federation string   // id; if set, Open refuses the directory of another federation
-	Dir        string   // holds log/, raft.db, snapshots/ and identity.json; created if missing
+	Dir        string   // holds log/, raft.db, snapshots/, identity.json and events.json; created if missing
 	LogStore   LogStore // Open converts a log that is elsewhere; empty: as it is, and WAL in a new directory
 	Timers     Timers   // zero: LAN
 	// SnapshotThreshold is the number of log entries after which raft takes the

@@ -18,7 +18,7 @@ func TestEveryMemberHasTheAuthorOfEachCommand(t *testing.T) {
 		result := write(t, writer, consensustest.Key{Owner: writer.ID, Name: "web"}, "x")
 		c.WaitEqual()
 		for _, m := range c.Members {
-			all, err := m.Node.Events(consensus.EventQuery{})
+			all, _, err := m.Node.Events(consensus.EventQuery{})
 			require.NoError(t, err)
 			require.NotEmpty(t, all)
 			last := all[len(all)-1]
@@ -29,15 +29,15 @@ func TestEveryMemberHasTheAuthorOfEachCommand(t *testing.T) {
 			assert.False(t, last.At.IsZero())
 		}
 		leader := c.Leader().Node
-		own, err := leader.Events(consensus.EventQuery{Author: string(writer.ID.Datacenter())})
+		own, _, err := leader.Events(consensus.EventQuery{Author: string(writer.ID.Datacenter())})
 		require.NoError(t, err)
 		for _, e := range own {
 			assert.Equal(t, writer.ID, e.Author)
 		}
-		none, err := leader.Events(consensus.EventQuery{After: result.Index})
+		none, _, err := leader.Events(consensus.EventQuery{After: result.Index})
 		require.NoError(t, err)
 		assert.Empty(t, none)
-		newest, err := leader.Events(consensus.EventQuery{Limit: 2})
+		newest, _, err := leader.Events(consensus.EventQuery{Limit: 2})
 		require.NoError(t, err)
 		require.Len(t, newest, 2)
 		assert.LessOrEqual(t, newest[0].Index, newest[1].Index)
@@ -47,11 +47,11 @@ func TestEveryMemberHasTheAuthorOfEachCommand(t *testing.T) {
 func TestTheEventsSurviveARestart(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := consensustest.New(t, 3, consensustest.Options{})
-		before, err := c.Members[0].Node.Events(consensus.EventQuery{})
+		before, _, err := c.Members[0].Node.Events(consensus.EventQuery{})
 		require.NoError(t, err)
 		c.Members[0].Stop()
 		c.Members[0].Restart()
-		after, err := c.Members[0].Node.Events(consensus.EventQuery{Limit: consensus.MaxEvents})
+		after, _, err := c.Members[0].Node.Events(consensus.EventQuery{Limit: consensus.MaxEvents})
 		require.NoError(t, err)
 		assert.Subset(t, after, before)
 	})

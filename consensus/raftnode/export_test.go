@@ -24,4 +24,7 @@ func (n *Node) HeartbeatTimeout() time.Duration {
 func (n *Node) ConfirmByRaftAlone() error { return n.instance.Load().raft.VerifyLeader().Error() }
 
 // StartedAt makes the commands of n those of a process that started at t.
-func (n *Node) StartedAt(t time.Time) { n.session = proposals.NewSession(n.cfg.ID, t) }
+func (n *Node) StartedAt(t time.Time) { n.writes.session = proposals.NewSession(n.cfg.ID, t) }
+
+// FirstLog returns the index of the first entry of the log.
+func (n *Node) FirstLog() uint64 { return n.store.FirstIndex() }

@@ -19,6 +19,7 @@ import (
 	"github.com/meshway/meshway/consensus/raftnode/internal/disk"
 	"github.com/meshway/meshway/consensus/raftnode/internal/fsm"
 	"github.com/meshway/meshway/consensus/raftnode/internal/hclogger"
+	"github.com/meshway/meshway/consensus/raftnode/internal/history"
 	"github.com/meshway/meshway/consensus/raftnode/internal/proposals"
 	"github.com/meshway/meshway/consensus/raftnode/internal/quorum"
 	"github.com/meshway/meshway/consensus/raftnode/internal/transport"
@@ -30,11 +31,11 @@ type Node struct {
 	cfg        Config
 	log        *slog.Logger
 	store      *disk.Store
+	history    *history.History
 	fsm        *fsm.Machine
 	contacts   *transport.Contacts
-	session    *proposals.Session
+	writes     writes
 	batcher    *proposals.Batcher
-	sent       proposals.Attempts
 	safeguards safeguards
 	life       lifecycle
 
@@ -46,6 +47,12 @@ type Node struct {
 	// reconfiguration is held over each change of the raft configuration, from
 	// the check of the members' health to the commit of the change.
 	reconfiguration chanMutex
+}
+
+// writes are the commands of this member on their way to the log.
+type writes struct {
+	session *proposals.Session
+	sent    proposals.Attempts
 }
 
 // safeguards limit what a single member can do to the others.
@@ -87,7 +94,7 @@ func openNode(cfg Config) (*Node, error) {
 		cfg:             cfg,
 		log:             cfg.Log,
 		contacts:        transport.NewContacts(cfg.Host.Elapsed),
-		session:         proposals.NewSession(cfg.ID, cfg.Host.Now()),
+		writes:          writes{session: proposals.NewSession(cfg.ID, cfg.Host.Now())},
 		batcher:         proposals.NewBatcher(),
 		life:            lifecycle{failed: make(chan error, 1), done: make(chan struct{})},
 		safeguards:      safeguards{senders: transport.NewSenders()},
@@ -95,13 +102,15 @@ func openNode(cfg Config) (*Node, error) {
 		reconfiguration: newChanMutex(),
 	}
 	n.timers.Store(&cfg.Timers)
-	n.fsm = fsm.New(n.fail)
-	n.fsm.OnApply(n.safeguards.requests.CountApplied(func() quorum.Catalog { return n.fsm.View() }))
 	s, err := disk.Open(cfg.Dir, cfg.LogStore, cfg.Host.Disk, hclogger.New(cfg.Log))
 	if err != nil {
 		return nil, err
 	}
 	n.store = s
+	n.history = history.New(s, n.isDatacenter, cfg.Log)
+	n.fsm = fsm.New(n.history, n.fail)
+	n.fsm.OnApply(n.safeguards.requests.CountApplied(func() quorum.Catalog { return n.fsm.View() }))
+	s.BeforeCut(n.history.Save)
 	if err := n.load(); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -115,6 +124,7 @@ func (n *Node) load() error {
 	if err := n.store.Bind(owner, ""); err != nil {
 		return err
 	}
+	n.history.Load()
 	if err := n.store.Replay(n.fsm); err != nil {
 		return err
 	}
@@ -198,6 +208,17 @@ func (n *Node) closeNetwork() error {
 
 // View returns the current local copy of the catalog.
 func (n *Node) View() *replica.View { return n.fsm.View() }
+
+func (n *Node) isDatacenter(name catalog.DatacenterName) bool {
+	_, ok := n.View().Datacenter(name)
+	return ok
+}
+
+// Events returns the commands that a query selects, oldest first, and the index after
+// which the query continues.
+func (n *Node) Events(q consensus.EventQuery) ([]consensus.Event, uint64, error) {
+	return n.history.Events(q)
+}
 
 // Feed returns the latest changes of the services in View.
 func (n *Node) Feed() *feed.Feed { return n.fsm.Feed() }

@@ -69,13 +69,13 @@ func (n *Node) writeThroughLeader(ctx context.Context, cmds []*catalogpb.Command
 	if err != nil || !slices.ContainsFunc(results, proposals.IsStale) {
 		return results, err
 	}
-	n.session.Renew(client)
+	n.writes.session.Renew(client)
 	results, _, err = n.writeStamped(ctx, cmds)
 	return results, err
 }
 
 func (n *Node) writeStamped(ctx context.Context, cmds []*catalogpb.Command) (results []catalog.Result, client string, err error) {
-	stamped, release := n.session.Stamp(cmds, n.cfg.Host.Now())
+	stamped, release := n.writes.session.Stamp(cmds, n.cfg.Host.Now())
 	defer release()
 	err = n.callLeader(ctx, leaderCall{
 		local: func(ctx context.Context) (err error) {
@@ -119,7 +119,7 @@ func (n *Node) writeAsLeader(ctx context.Context, cmds []*catalogpb.Command) ([]
 	if lead == nil {
 		return nil, consensus.ErrNotLeader
 	}
-	sent := n.sent.Enter(cmds)
+	sent := n.writes.sent.Enter(cmds)
 	w, err := n.judge(cmds, sent)
 	if err != nil || len(w.passed) == 0 {
 		sent.Leave()

@@ -57,7 +57,7 @@ func Recover(r Recovery) (backup string, err error) {
 	for _, id := range r.Voters {
 		configuration.Servers = append(configuration.Servers, voter(id))
 	}
-	if err := n.store.Recover(n.raftConfig(), fsm.New(n.fail), offlineTransport(r.ID), configuration); err != nil {
+	if err := n.store.Recover(n.raftConfig(), fsm.New(n.history, n.fail), offlineTransport(r.ID), configuration); err != nil {
 		return backup, fmt.Errorf("recover %s: %w", r.Dir, err)
 	}
 	return backup, nil

@@ -3322,9 +3322,9 @@ func (x *RestoreChange) GetWhat() string {
 
 type ListEventsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	After         uint64                 `protobuf:"varint,1,opt,name=after,proto3" json:"after,omitempty"`  // only events with a higher index
+	After         uint64                 `protobuf:"varint,1,opt,name=after,proto3" json:"after,omitempty"`  // only events with a higher index, and the first of these
 	Author        string                 `protobuf:"bytes,2,opt,name=author,proto3" json:"author,omitempty"` // gateway id or name of a datacenter; empty: any
-	Limit         uint32                 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`  // only the newest; 0: 100
+	Limit         uint32                 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`  // 0: 100; with after, there can be more, since those of one index are not divided
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3383,7 +3383,8 @@ func (x *ListEventsRequest) GetLimit() uint32 {
 type ListEventsResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Events        []*Event               `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`       // oldest first
-	Freshness     *Freshness             `protobuf:"bytes,2,opt,name=freshness,proto3" json:"freshness,omitempty"` // of the local copy, whose log it is
+	Freshness     *Freshness             `protobuf:"bytes,2,opt,name=freshness,proto3" json:"freshness,omitempty"` // of the local copy
+	Through       uint64                 `protobuf:"varint,3,opt,name=through,proto3" json:"through,omitempty"`    // the after of the next request of a client that misses no event
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3430,6 +3431,13 @@ func (x *ListEventsResponse) GetFreshness() *Freshness {
 		return x.Freshness
 	}
 	return nil
+}
+
+func (x *ListEventsResponse) GetThrough() uint64 {
+	if x != nil {
+		return x.Through
+	}
+	return 0
 }
 
 // Event is one command in the log.
@@ -4525,10 +4533,11 @@ const file_agent_control_controlpb_control_proto_rawDesc = "" +
 	"\x11ListEventsRequest\x12\x14\n" +
 	"\x05after\x18\x01 \x01(\x04R\x05after\x12\x16\n" +
 	"\x06author\x18\x02 \x01(\tR\x06author\x12\x14\n" +
-	"\x05limit\x18\x03 \x01(\rR\x05limit\"\x84\x01\n" +
+	"\x05limit\x18\x03 \x01(\rR\x05limit\"\x9e\x01\n" +
 	"\x12ListEventsResponse\x121\n" +
 	"\x06events\x18\x01 \x03(\v2\x19.meshway.control.v1.EventR\x06events\x12;\n" +
-	"\tfreshness\x18\x02 \x01(\v2\x1d.meshway.control.v1.FreshnessR\tfreshness\"\x8f\x01\n" +
+	"\tfreshness\x18\x02 \x01(\v2\x1d.meshway.control.v1.FreshnessR\tfreshness\x12\x18\n" +
+	"\athrough\x18\x03 \x01(\x04R\athrough\"\x8f\x01\n" +
 	"\x05Event\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12*\n" +
 	"\x02at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x16\n" +

@@ -58,12 +58,17 @@ func (s *State) OnApply(f func([]*catalogpb.Command, []catalog.Result)) { s.appl
 // unknown and not ignorable (ErrUnknownCommand). In this case Apply has changed
 // nothing, and the member must stop.
 func (s *State) Apply(index uint64, entry []byte) ([]catalog.Result, error) {
-	s.write.Lock()
-	defer s.write.Unlock()
 	cmds, err := catalog.Unmarshal(entry)
 	if err != nil {
 		return nil, fmt.Errorf("apply entry %d: %w", index, err)
 	}
+	return s.ApplyCommands(index, cmds)
+}
+
+// ApplyCommands is Apply for an entry that is decoded.
+func (s *State) ApplyCommands(index uint64, cmds []*catalogpb.Command) ([]catalog.Result, error) {
+	s.write.Lock()
+	defer s.write.Unlock()
 	txn := s.current().Write()
 	if index <= appliedIndex(txn) {
 		return nil, nil

@@ -425,7 +425,7 @@ type OperatorClient interface {
 	SaveSnapshot(context.Context, *connect.Request[controlpb.SaveSnapshotRequest]) (*connect.Response[controlpb.SaveSnapshotResponse], error)
 	Restore(context.Context, *connect.Request[controlpb.RestoreRequest]) (*connect.Response[controlpb.RestoreResponse], error)
 	PlanRestore(context.Context, *connect.Request[controlpb.PlanRestoreRequest]) (*connect.Response[controlpb.PlanRestoreResponse], error)
-	// ListEvents lists the newest commands in the log of the catalog.
+	// ListEvents lists commands of the catalog: the newest ones, or with after the first that follow.
 	ListEvents(context.Context, *connect.Request[controlpb.ListEventsRequest]) (*connect.Response[controlpb.ListEventsResponse], error)
 	ListPeers(context.Context, *connect.Request[controlpb.ListPeersRequest]) (*connect.Response[controlpb.ListPeersResponse], error)
 	Operate(context.Context, *connect.Request[controlpb.OperateRequest]) (*connect.Response[controlpb.OperateResponse], error)
@@ -794,7 +794,7 @@ type OperatorHandler interface {
 	SaveSnapshot(context.Context, *connect.Request[controlpb.SaveSnapshotRequest]) (*connect.Response[controlpb.SaveSnapshotResponse], error)
 	Restore(context.Context, *connect.Request[controlpb.RestoreRequest]) (*connect.Response[controlpb.RestoreResponse], error)
 	PlanRestore(context.Context, *connect.Request[controlpb.PlanRestoreRequest]) (*connect.Response[controlpb.PlanRestoreResponse], error)
-	// ListEvents lists the newest commands in the log of the catalog.
+	// ListEvents lists commands of the catalog: the newest ones, or with after the first that follow.
 	ListEvents(context.Context, *connect.Request[controlpb.ListEventsRequest]) (*connect.Response[controlpb.ListEventsResponse], error)
 	ListPeers(context.Context, *connect.Request[controlpb.ListPeersRequest]) (*connect.Response[controlpb.ListPeersResponse], error)
 	Operate(context.Context, *connect.Request[controlpb.OperateRequest]) (*connect.Response[controlpb.OperateResponse], error)

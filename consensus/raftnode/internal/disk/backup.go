@@ -9,7 +9,7 @@ import (
 	"github.com/google/renameio/v2"
 )
 
-// BackUp copies the log and the snapshots into a new directory.
+// BackUp copies the log, the snapshots and the events into a new directory.
 func (s *Store) BackUp(to string) error {
 	if err := s.copyTo(to); err != nil {
 		return explain(to, err)
@@ -21,12 +21,17 @@ func (s *Store) copyTo(to string) error {
 	if err := os.Mkdir(to, 0o700); err != nil {
 		return err
 	}
-	data, err := os.ReadFile(filepath.Join(s.dir, boltFile))
-	if err != nil {
-		return err
-	}
-	if err := renameio.WriteFile(filepath.Join(to, boltFile), data, 0o600, renameio.WithTempDir(to)); err != nil {
-		return err
+	for _, name := range []string{boltFile, EventsFile} {
+		data, err := os.ReadFile(filepath.Join(s.dir, name))
+		if name == EventsFile && errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if err := renameio.WriteFile(filepath.Join(to, name), data, 0o600, renameio.WithTempDir(to)); err != nil {
+			return err
+		}
 	}
 	copied := []string{snapshotsDir}
 	if s.wal != nil {

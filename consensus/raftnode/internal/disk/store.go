@@ -37,7 +37,8 @@ type Store struct {
 	converted bool                  // the log was copied when it was opened
 	log       *concurrentLog        // that of raft, on bolt or wal
 	snaps     snapshotStore
-	disk      Disk // nil: that of the host
+	disk      Disk                  // nil: that of the host
+	beforeCut func(from, to uint64) // nil: nothing
 }
 
 // Open opens dir, and creates it if missing. kind is that of its log, which is
@@ -166,7 +167,8 @@ func (s *Store) Bootstrap(cfg *raft.Config, trans raft.Transport, servers raft.C
 // Recover replaces the configuration of raft; machine is left with the content
 // of the store.
 func (s *Store) Recover(cfg *raft.Config, machine raft.FSM, trans raft.Transport, servers raft.Configuration) error {
-	return raft.RecoverCluster(cfg, machine, s.logs(), s.bolt, s.snaps, trans, servers)
+	log, _ := s.watched()
+	return raft.RecoverCluster(cfg, machine, log, s.bolt, s.snaps, trans, servers)
 }
 
 // StartRaft starts raft on the store. It calls fail when the disk fails later.

@@ -2,10 +2,11 @@ package disk
 
 import "github.com/hashicorp/raft"
 
-// watchedLog is a log whose writes wait for a Disk.
+// watchedLog is a log whose writes wait for a Disk, and whose cuts are announced.
 type watchedLog struct {
 	raft.LogStore
-	write func(func() error) error
+	write  func(func() error) error
+	before func(from, to uint64) // is called before entries are deleted
 }
 
 // IsMonotonic implements raft.MonotonicLogStore.
@@ -16,6 +17,7 @@ func (l watchedLog) StoreLogs(entries []*raft.Log) error {
 }
 
 func (l watchedLog) DeleteRange(from, to uint64) error {
+	l.before(from, to)
 	return l.write(func() error { return l.LogStore.DeleteRange(from, to) })
 }
 
@@ -59,5 +61,5 @@ func (s *Store) watched() (raft.LogStore, raft.StableStore) {
 	if s.wal != nil {
 		write = s.write
 	}
-	return watchedLog{s.logs(), write}, watchedStable{s.bolt, s.writeBolt}
+	return watchedLog{s.logs(), write, s.cut}, watchedStable{s.bolt, s.writeBolt}
 }

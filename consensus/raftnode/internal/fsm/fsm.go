@@ -25,9 +25,10 @@ import (
 // So a member that starts without quorum serves its last known state, and a view
 // never goes back.
 type Machine struct {
-	state *replica.State
-	feed  *feed.Feed
-	fail  func(error)
+	state   *replica.State
+	feed    *feed.Feed
+	history History
+	fail    func(error)
 
 	mu      sync.Mutex // guards all following fields
 	index   uint64     // of the last command applied
@@ -38,10 +39,17 @@ type Machine struct {
 
 var _ raft.FSM = (*Machine)(nil)
 
+// History records the commands that are applied, in order.
+type History interface {
+	Last() uint64 // index of the last entry that it has
+	Record(index uint64, cmds []*catalogpb.Command)
+	Replaced(index uint64) // the catalog is that of a snapshot with this index
+}
+
 // New returns a machine with an empty catalog. It calls fail when an entry cannot
 // be applied.
-func New(fail func(error)) *Machine {
-	f := &Machine{state: replica.New(), feed: feed.New(), fail: fail, changed: make(chan struct{})}
+func New(history History, fail func(error)) *Machine {
+	f := &Machine{state: replica.New(), feed: feed.New(), history: history, fail: fail, changed: make(chan struct{})}
 	f.state.Observe(f.feed.Observe)
 	return f
 }
@@ -75,9 +83,14 @@ func (f *Machine) Apply(entry *raft.Log) any {
 		if entry.Index == f.index {
 			f.term = entry.Term
 		}
+		if entry.Index > f.history.Last() { // the catalog came with a seed
+			if cmds, err := catalog.Unmarshal(entry.Data); err == nil {
+				f.history.Record(entry.Index, cmds)
+			}
+		}
 		return []catalog.Result(nil)
 	}
-	results, err := f.state.Apply(entry.Index, entry.Data)
+	results, err := f.apply(entry)
 	if err != nil {
 		f.err = fmt.Errorf("apply entry %d to the catalog: %w: "+
 			"another member may run a newer version; upgrade meshd on this host and start it again", entry.Index, err)
@@ -86,6 +99,19 @@ func (f *Machine) Apply(entry *raft.Log) any {
 	}
 	f.advance(entry.Index, entry.Term)
 	return results
+}
+
+// apply applies an entry to the catalog, and records it.
+func (f *Machine) apply(entry *raft.Log) ([]catalog.Result, error) {
+	cmds, err := catalog.Unmarshal(entry.Data)
+	if err != nil {
+		return nil, err
+	}
+	results, err := f.state.ApplyCommands(entry.Index, cmds)
+	if err == nil {
+		f.history.Record(entry.Index, cmds)
+	}
+	return results, err
 }
 
 // advance sets the index and the term, and notifies the waiters; f.mu is held.
@@ -109,16 +135,25 @@ func (f *Machine) Snapshot() (raft.FSMSnapshot, error) {
 // Restore implements raft.FSM. A stream that cannot be read changes nothing.
 func (f *Machine) Restore(source io.ReadCloser) error {
 	defer source.Close()
+	index, err := f.restore(source)
+	if err == nil {
+		f.history.Replaced(index) // without f.mu: it writes to the disk
+	}
+	return err
+}
+
+func (f *Machine) restore(source io.Reader) (index uint64, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.err != nil {
-		return f.err
+		return 0, f.err
 	}
 	if err := f.state.Restore(source); err != nil {
-		return fmt.Errorf("restore the catalog: %w", err)
+		return 0, fmt.Errorf("restore the catalog: %w", err)
 	}
-	f.advance(f.state.View().Index(), 0)
-	return nil
+	index = f.state.View().Index()
+	f.advance(index, 0)
+	return index, nil
 }
 
 // Seed takes over a view of another member, unless the local copy is newer. The

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 	"github.com/meshway/meshway/consensus/catalog/replica"
 	"github.com/meshway/meshway/consensus/consensustest"
 	"github.com/meshway/meshway/consensus/raftnode/internal/fsm"
@@ -16,7 +17,7 @@ import (
 
 func TestAStateMachineThatFailedMakesNoSnapshotAndAppliesNothing(t *testing.T) {
 	var reported error
-	m := fsm.New(func(err error) { reported = err })
+	m := fsm.New(noHistory{}, func(err error) { reported = err })
 	answer := m.Apply(&raft.Log{Index: 5, Data: []byte{0xff}})
 	require.Error(t, answer.(error))
 	require.ErrorIs(t, reported, answer.(error))
@@ -32,7 +33,7 @@ func TestAStateMachineThatFailedMakesNoSnapshotAndAppliesNothing(t *testing.T) {
 // the test of the catalog with the race detector: its own tests have one goroutine.
 func TestReadersSeeWholeEntriesOnly(t *testing.T) {
 	const gateway = catalog.GatewayID("dc0/gw0")
-	m := fsm.New(func(err error) { t.Error(err) })
+	m := fsm.New(noHistory{}, func(err error) { t.Error(err) })
 	apply := func(cmds ...consensustest.Command) {
 		for _, cmd := range cmds {
 			cmd.Author, cmd.At = string(gateway), timestamppb.Now()
@@ -86,3 +87,9 @@ func isClosed(c <-chan struct{}) bool {
 		return false
 	}
 }
+
+type noHistory struct{}
+
+func (noHistory) Last() uint64                        { return 0 }
+func (noHistory) Record(uint64, []*catalogpb.Command) {}
+func (noHistory) Replaced(uint64)                     {}
