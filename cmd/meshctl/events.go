@@ -25,10 +25,10 @@ author, and what it changed. A gateway keeps the latest 256 of each datacenter,
 however much others write, also of the last 64 that have left, and all of the
 last 10000 entries of the log. A datacenter that writes much fills the list: use
 --author for another one, or --limit 10000, with which the latest 256 of each
-precede older ones. A gateway lacks what it got with a copy of the catalog, if
-it joined later or was away for long: run this on another gateway. Commands that
-were refused are not listed; the metric meshway_catalog_refused_commands_total
-of the leader counts them.`,
+of up to 39 datacenters precede older ones. A gateway lacks what it got with a
+copy of the catalog, if it joined later or was away for long: run this on
+another gateway. Commands that were refused are not listed; the metric
+meshway_catalog_refused_commands_total of the leader counts them.`,
 		Example: `  meshctl events
   meshctl events --author west --limit 20
   meshctl events --watch -o json`,

@@ -37,7 +37,7 @@ func TestEnrolmentsOfAHostileGatewayUseUpOnlyWhatItsOwnDatacenterMayRequest(t *t
 			require.NoError(t, m.TransferLeader(t.Context(), ""), "requested in %s", g.name())
 			time.Sleep(time.Minute)
 		}
-		events, err := honest.Events(consensus.EventQuery{Limit: consensus.MaxEvents})
+		events, _, err := honest.Events(consensus.EventQuery{Limit: consensus.MaxEvents})
 		require.NoError(t, err)
 		removals := 0
 		for _, e := range events {

@@ -84,8 +84,13 @@ func (h *History) Record(index uint64, cmds []*catalogpb.Command) {
 }
 
 // Replaced records that the catalog is that of a snapshot. If it is one of another member
-// or of an archive, the log begins after it, and the file is written.
+// or of an archive, the log begins after it, and the file is written. The log has the last
+// entry of one of this member, and those after it, which are recorded when they are applied
+// again: the catalog in a snapshot may be that of a later entry.
 func (h *History) Replaced(index uint64) {
+	if snapshot, err := h.store.SnapshotInLog(); err == nil && snapshot > 0 {
+		return
+	}
 	h.mu.Lock()
 	newer := index > h.last
 	if newer {

@@ -308,6 +308,34 @@ func TestAQueryContinuesWithoutGapOrRepetition(t *testing.T) {
 	assert.EqualValues(t, 5001, through)
 }
 
+// The catalog in a snapshot may be that of a later entry than the last one of the snapshot.
+func TestTheEventsAfterASnapshotWithALaterCatalogAreListed(t *testing.T) {
+	m := newMemory("west", "east")
+	h := m.history()
+	for index := uint64(1); index <= 9; index++ {
+		m.apply(h, index, command("west/gw1", "a"))
+	}
+	m.snapshot = 6
+	h = m.history() // starts again
+	h.Load()
+	h.Replaced(9)
+	for index := uint64(7); index <= 9; index++ {
+		require.Less(t, h.Last(), index, "the machine records what is after Last")
+		h.Record(index, commands(m.entries[index]))
+	}
+	m.apply(h, 10, command("east/gw1", "b"))
+	var want []string
+	for index := range 9 {
+		want = append(want, fmt.Sprintf("%d west/gw1 a", index+1))
+	}
+	assert.Equal(t, append(want, "10 east/gw1 b"), places(t, h, consensus.EventQuery{}))
+	m.cut(h, 8)
+	h = m.history()
+	m.snapshot = 8
+	h.Load()
+	assert.Equal(t, append(want, "10 east/gw1 b"), places(t, h, consensus.EventQuery{}), "those of the file")
+}
+
 // Record is a part of each command.
 func BenchmarkRecord(b *testing.B) {
 	m := newMemory("west")
