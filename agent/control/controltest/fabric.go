@@ -104,10 +104,8 @@ func (l link) State() (whole bool, delay time.Duration, changed <-chan struct{})
 func (f *Fabric) find(addr netip.Addr) (*Host, control.Path, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.last != nil { // thousands of hosts often dial one
-		if path, ok := f.last.at(addr); ok {
-			return f.last, path, true
-		}
+	if f.last != nil && slices.Contains(f.last.underlay, addr) { // thousands of hosts often dial one
+		return f.last, control.Underlay, true
 	}
 	for _, h := range f.hosts {
 		if path, ok := h.at(addr); ok {

@@ -33,7 +33,7 @@ func (h *Host) Name() string { return h.name }
 // SetUnderlay replaces the underlay addresses of the host.
 func (h *Host) SetUnderlay(addresses ...string) {
 	h.fabric.mu.Lock()
-	h.underlay = nil
+	h.underlay, h.fabric.last = nil, nil
 	for _, address := range addresses {
 		h.underlay = append(h.underlay, netip.MustParseAddr(address))
 	}
