@@ -9,19 +9,26 @@ import (
 	"github.com/meshway/meshway/consensus/catalog/sponsor"
 )
 
-// memberChange returns the datacenter that pays for a change of the members, the sponsor of
-// the author's, and the kinds of requests that it is; none if it changes no members. One that
-// leaves needs no budget. The founder admits as many as it likes while it sets up the
-// federation.
-func memberChange(cmd *catalogpb.Command, sponsors sponsor.Sponsors, at time.Time) (by catalog.DatacenterName, kinds []budget.Kind) {
-	author := catalog.GatewayID(cmd.GetAuthor()).Datacenter()
-	switch {
-	case cmd.GetJoin() != nil && !sponsors.SetsUp(author, at):
-		kinds = []budget.Kind{budget.Members, budget.Admissions}
-	case cmd.GetJoin() != nil || cmd.GetAddGateway() != nil || cmd.GetRemoveGateway() != nil:
-		kinds = []budget.Kind{budget.Members}
+// payment is a kind of requests, and the datacenter that pays for one of them.
+type payment struct {
+	kind budget.Kind
+	by   catalog.DatacenterName
+}
+
+// memberChange returns what pays for a change of the members; nothing if a command changes
+// none. Each datacenter pays for its gateways, also while it counts as its sponsor: that one
+// could otherwise keep it from enrolling any. The sponsor pays for admissions, but the founder
+// admits as many as it likes while it sets up the federation. One that leaves needs no budget.
+func memberChange(cmd *catalogpb.Command, sponsors sponsor.Sponsors, at time.Time) []payment {
+	if !changesMembers(cmd) {
+		return nil
 	}
-	return sponsors.Of(author), kinds
+	author := catalog.GatewayID(cmd.GetAuthor()).Datacenter()
+	payments := []payment{{budget.Members, author}}
+	if cmd.GetJoin() != nil && !sponsors.SetsUp(author, at) {
+		payments = append(payments, payment{budget.Admissions, sponsors.Of(author)})
+	}
+	return payments
 }
 
 func changesMembers(cmd *catalogpb.Command) bool {
@@ -38,9 +45,8 @@ func (r *Requests) CountApplied(view func() Catalog) func([]*catalogpb.Command, 
 				continue
 			}
 			at := cmd.GetAt().AsTime()
-			by, kinds := memberChange(cmd, view().Sponsors(at), at)
-			for _, kind := range kinds {
-				r.countApplied(kind, by, at)
+			for _, p := range memberChange(cmd, view().Sponsors(at), at) {
+				r.countApplied(p, at)
 			}
 		}
 	}

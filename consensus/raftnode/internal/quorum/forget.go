@@ -10,8 +10,8 @@ import (
 
 // forgetPaid deletes what was paid for longer ago than clocks may differ, so that nothing
 // is kept of each datacenter that was a member; r.mu is held.
-func (r *Requests) forgetPaid(requests map[requestsKey]time.Time, at time.Time) {
-	maps.DeleteFunc(requests, func(_ requestsKey, until time.Time) bool { return at.Sub(until) > 2*catalog.MaxClockSkew })
+func (r *Requests) forgetPaid(requests map[payment]time.Time, at time.Time) {
+	maps.DeleteFunc(requests, func(_ payment, until time.Time) bool { return at.Sub(until) > 2*catalog.MaxClockSkew })
 }
 
 // forgetFirst deletes the requests that wait no longer for a second one; r.mu is held.

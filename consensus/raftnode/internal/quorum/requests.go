@@ -20,9 +20,9 @@ import (
 // remove a datacenter that is alive: catalog.LevelRemoval), and as soon as their entries
 // are applied. What the catalog does not have is counted by each member as it is applied.
 type Requests struct {
-	mu      sync.Mutex                // guards all following fields
-	spent   map[requestsKey]time.Time // when all requests that were made are paid for
-	applied map[requestsKey]time.Time // the same of changes of members, by the log
+	mu      sync.Mutex            // guards all following fields
+	spent   map[payment]time.Time // when all requests that were made are paid for
+	applied map[payment]time.Time // the same of changes of members, by the log
 	first   map[catalog.DatacenterName]removalRequest
 	refused map[refusedKey]uint64
 }
@@ -47,11 +47,6 @@ type refusedKey struct {
 	code   string
 }
 
-type requestsKey struct {
-	kind budget.Kind
-	by   catalog.DatacenterName
-}
-
 type removalRequest struct {
 	by catalog.DatacenterName
 	at time.Time
@@ -62,7 +57,7 @@ type removalRequest struct {
 // sponsor have.
 func (r *Requests) allows(kind budget.Kind, by catalog.DatacenterName, view Catalog, now time.Time) bool {
 	sponsor, have := view.Sponsors(now).Of(by), view.Settings()
-	return kind.Allows(r.spent[requestsKey{kind, sponsor}], now) &&
+	return kind.Allows(r.spent[payment{kind, sponsor}], now) &&
 		kind.Allows(budget.Until(have, kind, sponsor), now) && kind.Allows(budget.Until(have, kind, by), now)
 }
 
@@ -70,17 +65,16 @@ func (r *Requests) allows(kind budget.Kind, by catalog.DatacenterName, view Cata
 func (r *Requests) Spend(kind budget.Kind, by catalog.DatacenterName, view Catalog, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.spend(kind, view.Sponsors(now).Of(by), now)
+	r.spend(payment{kind, view.Sponsors(now).Of(by)}, now)
 }
 
-// spend records a request that by pays for; r.mu is held.
-func (r *Requests) spend(kind budget.Kind, by catalog.DatacenterName, now time.Time) {
+// spend records a request; r.mu is held.
+func (r *Requests) spend(p payment, now time.Time) {
 	if r.spent == nil {
-		r.spent = make(map[requestsKey]time.Time)
+		r.spent = make(map[payment]time.Time)
 	}
 	r.forgetPaid(r.spent, now)
-	key := requestsKey{kind, by}
-	r.spent[key] = kind.After(r.spent[key], now)
+	r.spent[p] = p.kind.After(r.spent[p], now)
 }
 
 // Operation rejects an operation of a gateway whose datacenter has requested too many.
@@ -146,16 +140,16 @@ func (r *Requests) Members(cmd *catalogpb.Command, view Catalog, at, now time.Ti
 	if !changesMembers(cmd) {
 		return nil
 	}
-	by, kinds := memberChange(cmd, view.Sponsors(at), at)
+	payments := memberChange(cmd, view.Sponsors(at), at)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, kind := range kinds {
-		if !kind.Allows(r.applied[requestsKey{kind, by}], at) || !kind.Allows(r.spent[requestsKey{kind, by}], at) {
-			return refuseMembers(kind, by)
+	for _, p := range payments {
+		if !p.kind.Allows(r.applied[p], at) || !p.kind.Allows(r.spent[p], at) {
+			return refuseMembers(p.kind, p.by)
 		}
 	}
-	for _, kind := range kinds {
-		r.spend(kind, by, now)
+	for _, p := range payments {
+		r.spend(p, now)
 	}
 	return nil
 }
@@ -163,7 +157,7 @@ func (r *Requests) Members(cmd *catalogpb.Command, view Catalog, at, now time.Ti
 func refuseMembers(kind budget.Kind, by catalog.DatacenterName) *catalog.Refusal {
 	refusal := &catalog.Refusal{
 		Code: consensus.CodeTooManyRequests, Field: "gateway",
-		Message: fmt.Sprintf("datacenter %s, with those that it invited in the last week, has enrolled and removed gateways, or admitted datacenters, %d times within minutes",
+		Message: fmt.Sprintf("datacenter %s has enrolled and removed gateways, or admitted datacenters, %d times within minutes",
 			by, kind.Burst()),
 		Remedy: fmt.Sprintf("wait %s for each further one; if no operator of %s does this, look for a gateway there that restarts in a loop, or for an intruder",
 			kind.Interval(), by),
@@ -176,15 +170,14 @@ func refuseMembers(kind budget.Kind, by catalog.DatacenterName) *catalog.Refusal
 	return refusal
 }
 
-func (r *Requests) countApplied(kind budget.Kind, by catalog.DatacenterName, at time.Time) {
+func (r *Requests) countApplied(p payment, at time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.applied == nil {
-		r.applied = make(map[requestsKey]time.Time)
+		r.applied = make(map[payment]time.Time)
 	}
 	r.forgetPaid(r.applied, at)
-	key := requestsKey{kind, by}
-	r.applied[key] = kind.Bound(kind.After(r.applied[key], at), at)
+	r.applied[p] = p.kind.Bound(p.kind.After(r.applied[p], at), at)
 }
 
 // CountRefusal counts a command that was refused.
