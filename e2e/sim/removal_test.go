@@ -175,6 +175,7 @@ func TestVoterThatIsRemovedAfterARecoveryReportsItsRemoval(t *testing.T) {
 	simulate(t, func(t *testing.T, sim *simulation) {
 		east, west := sim.datacenter("east", 1), sim.datacenter("west", 2)
 		federate(t, east, west)
+		await(t, "west has the whole catalog", func() bool { return settled(t, east, west) })
 		sim.setIsolated("east", true) // the only voter stays the leader
 		west.stop()
 		west.recover(t, "west/gw")
@@ -192,6 +193,25 @@ func TestVoterThatIsRemovedAfterARecoveryReportsItsRemoval(t *testing.T) {
 		assert.Equal(t, "leader", east.agent.Status().Catalog.Role, "east is the leader of its own outdated catalog")
 		assert.Len(t, west.agent.Status().Datacenters, 1)
 	})
+}
+
+// settled reports whether all have the same catalog, in which all records are signed: no
+// change of them is under way.
+func settled(t *testing.T, gateways ...*gateway) bool {
+	t.Helper()
+	var indexes []uint64
+	for _, g := range gateways {
+		m, err := g.agent.Member()
+		require.NoError(t, err)
+		view := m.View()
+		indexes = append(indexes, view.Index())
+		for _, dc := range view.Datacenters() {
+			if dc.Signature.Version == 0 {
+				return false
+			}
+		}
+	}
+	return len(slices.Compact(indexes)) == 1
 }
 
 // recover replaces the voters of the stopped gateway's catalog.
