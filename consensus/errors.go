@@ -29,6 +29,7 @@ const (
 	CodeConfirmationNeeded = "confirmation-needed" // a second member has to request it too
 	CodeTooManyRequests    = "too-many-requests"   // of that kind, of one datacenter
 	CodeNotTheInviter      = "not-the-inviter"     // another datacenter created the token
+	CodeSponsored          = "sponsored"           // a datacenter that counts as another one cannot invite others
 	CodeDatacenterActive   = "datacenter-heard"    // it answered within the last minute
 	CodeDatacenterLeads    = "datacenter-leads"    // one of its gateways is the leader
 	CodeVotesNeeded        = "votes-needed"        // without its votes the others have no quorum

@@ -77,6 +77,15 @@ func countsAs(shared identity.DatacenterMembership, now time.Time) func(catalog.
 	return func(dc catalog.DatacenterName) catalog.DatacenterName { return cmp.Or(sponsors[dc], dc) }
 }
 
+// distinct returns as how many the datacenters count.
+func distinct[V any](datacenters map[catalog.DatacenterName]V, as func(catalog.DatacenterName) catalog.DatacenterName) int {
+	found := make(map[catalog.DatacenterName]bool)
+	for dc := range datacenters {
+		found[as(dc)] = true
+	}
+	return len(found)
+}
+
 // recordsRemoval reports whether the gateways of a datacenter have recorded that the
 // catalog has some of them, but not the gateway self.
 func recordsRemoval(shared identity.DatacenterMembership, self catalog.GatewayID) bool {
@@ -93,11 +102,11 @@ func recordsRemoval(shared identity.DatacenterMembership, self catalog.GatewayID
 // judgeListings returns whether the catalog has the gateway self, according to the
 // answers of its contacts. The answer of another gateway of its own datacenter suffices,
 // since both have the CA key. Without one, more than half of the other datacenters, and
-// at least two, must agree: a gateway that is not in the catalog deletes its copy, and no
-// single datacenter may cause that, with those that it has just invited: counts returns
-// what each counts as. If the own datacenter has recorded the removal, in the shared state
-// that only its gateways write, it is one of those that agree.
-func judgeListings(self catalog.GatewayID, recorded bool, contacts []catalog.GatewayID, counts func(catalog.DatacenterName) catalog.DatacenterName, answers map[catalog.GatewayID]bool) (listed bool, err error) {
+// at least two, must agree, and more than half of what these count as, which as returns: a
+// gateway that is not in the catalog deletes its copy, and no single datacenter may cause
+// that, also not with those that it has just invited. If the own datacenter has recorded the
+// removal, in the shared state that only its gateways write, it is one of those that agree.
+func judgeListings(self catalog.GatewayID, recorded bool, contacts []catalog.GatewayID, as func(catalog.DatacenterName) catalog.DatacenterName, answers map[catalog.GatewayID]bool) (listed bool, err error) {
 	others := make(map[catalog.DatacenterName]bool) // whether one of its gateways answers
 	agree := map[bool]map[catalog.DatacenterName]catalog.GatewayID{true: {}, false: {}}
 	sibling := false
@@ -108,7 +117,6 @@ func judgeListings(self catalog.GatewayID, recorded bool, contacts []catalog.Gat
 			sibling, listed = sibling || answered, listed || answered && known
 			continue
 		}
-		dc = counts(dc)
 		others[dc] = others[dc] || answered
 		if answered {
 			agree[known][dc] = id
@@ -117,16 +125,17 @@ func judgeListings(self catalog.GatewayID, recorded bool, contacts []catalog.Gat
 	if sibling {
 		return listed, nil
 	}
-	needed := max(len(others)/2+1, 2)
-	if len(agree[true]) >= needed {
-		return true, nil
-	}
-	denials := len(agree[false])
-	if recorded && denials > 0 && len(agree[true]) == 0 {
-		denials++
-	}
-	if denials >= needed {
-		return false, nil
+	recorded = recorded && len(agree[false]) > 0 && len(agree[true]) == 0
+	same := func(dc catalog.DatacenterName) catalog.DatacenterName { return dc }
+	for _, answer := range []bool{true, false} {
+		more := 0
+		if recorded && !answer {
+			more = 1
+		}
+		by, all := agree[answer], len(others)
+		if distinct(by, same)+more >= max(all/2+1, 2) && distinct(by, as)+more > distinct(others, as)/2 {
+			return answer, nil
+		}
 	}
 	undecided := &UndecidedError{Denied: slices.Sorted(maps.Values(agree[false])), Confirmed: len(agree[true])}
 	for _, dc := range slices.Sorted(maps.Keys(others)) {

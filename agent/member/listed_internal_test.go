@@ -35,8 +35,10 @@ func TestOneForeignDatacenterDoesNotMakeAGatewayDeleteItsCatalog(t *testing.T) {
 		"the own record alone":                            {contacts: all[1:3], recorded: true, unknown: &UndecidedError{Silent: []catalog.DatacenterName{"east"}}},
 		"the own record, and the only other one confirms": {contacts: all[1:3], recorded: true, answers: answers{"east/a": true}, unknown: &UndecidedError{Confirmed: 1}},
 		"one of three others, and the own record, deny":   {contacts: all, recorded: true, answers: answers{"east/a": false}},
-		"one and those that it has just invited":          {contacts: append(all, "guest/a", "guest2/a"), answers: answers{"east/a": false, "guest/a": false, "guest2/a": false}, unknown: &UndecidedError{Denied: []catalog.GatewayID{"guest2/a"}, Silent: []catalog.DatacenterName{"north", "south"}}},
-		"one denies, one confirms, and the own record":    {contacts: all, recorded: true, answers: answers{"east/a": false, "north/a": true}, unknown: &UndecidedError{Denied: []catalog.GatewayID{"east/a"}, Confirmed: 1, Silent: []catalog.DatacenterName{"south"}}},
+		"one and those that it has just invited":          {contacts: append(all, "guest/a", "guest2/a"), answers: answers{"east/a": false, "guest/a": false, "guest2/a": false}, unknown: &UndecidedError{Denied: []catalog.GatewayID{"east/a", "guest/a", "guest2/a"}, Silent: []catalog.DatacenterName{"north", "south"}}},
+		"one that was just invited, for its inviter":      {contacts: []catalog.GatewayID{"east/a", "guest/a"}, answers: answers{"guest/a": false}, unknown: &UndecidedError{Denied: []catalog.GatewayID{"guest/a"}, Silent: []catalog.DatacenterName{"east"}}},
+		"both": {contacts: []catalog.GatewayID{"east/a", "guest/a"}, answers: answers{"guest/a": false, "east/a": false}},
+		"one denies, one confirms, and the own record": {contacts: all, recorded: true, answers: answers{"east/a": false, "north/a": true}, unknown: &UndecidedError{Denied: []catalog.GatewayID{"east/a"}, Confirmed: 1, Silent: []catalog.DatacenterName{"south"}}},
 	}
 	guests := identity.DatacenterMembership{Contacts: []identity.Contact{
 		{Gateway: "guest/a", Sponsor: "east", Until: time.Now().Add(time.Hour)},
@@ -81,5 +83,9 @@ func TestADatacenterIsRemovedOnlyIfMostOthersReportIt(t *testing.T) {
 	assert.Equal(t, []catalog.GatewayID{"east/a"}, mostReport(others[:2], []catalog.GatewayID{"east/a"}, none), "there is no other")
 	assert.Empty(t, mostReport(others, nil, none))
 	guests := none.With("north", "east", time.Now())
-	assert.Empty(t, mostReport(append(others, "mars/a"), []catalog.GatewayID{"east/a", "north/a"}, guests), "two of three, one of which was invited by the other")
+	assert.Empty(t, mostReport(append(others, "mars/a"), []catalog.GatewayID{"east/a", "north/a"}, guests), "two of four, one of which was invited by the other")
+	assert.Empty(t, mostReport([]catalog.GatewayID{"east/a", "north/a"}, []catalog.GatewayID{"north/a"}, guests), "one does not report for its inviter")
+	assert.NotEmpty(t, mostReport([]catalog.GatewayID{"east/a", "north/a"}, []catalog.GatewayID{"north/a", "east/a"}, guests))
+	many := guests.With("mars", "east", time.Now()).With("moon", "east", time.Now())
+	assert.Empty(t, mostReport(append(others, "mars/a", "moon/a"), []catalog.GatewayID{"east/a", "mars/a", "moon/a", "north/a"}, many), "one and those that it invited")
 }

@@ -54,22 +54,19 @@ func (m *Member) RemovedBy(ctx context.Context) []catalog.GatewayID {
 }
 
 // mostReport returns one gateway of each datacenter in by, sorted; none unless these are
-// more than half of the datacenters of others. Those that count as the same one report as
-// one. What follows from a removal deletes the local copy of the catalog, and no single
-// datacenter of several may cause that.
+// more than half of the datacenters of others, and of what these count as (package
+// sponsor): no single datacenter of several may cause what follows from a removal.
 func mostReport(others, by []catalog.GatewayID, sponsors sponsor.Sponsors) []catalog.GatewayID {
+	slices.Sort(by)
+	one := slices.CompactFunc(by, func(a, b catalog.GatewayID) bool { return a.Datacenter() == b.Datacenter() })
 	all, reported := make(map[catalog.DatacenterName]bool), make(map[catalog.DatacenterName]bool)
 	for _, id := range others {
-		all[sponsors.Of(id.Datacenter())] = true
+		all[id.Datacenter()] = true
 	}
-	slices.Sort(by)
-	one := slices.DeleteFunc(by, func(id catalog.GatewayID) bool {
-		as := sponsors.Of(id.Datacenter())
-		again := reported[as]
-		reported[as] = true
-		return again
-	})
-	if 2*len(one) <= len(all) {
+	for _, id := range one {
+		reported[id.Datacenter()] = true
+	}
+	if 2*len(reported) <= len(all) || 2*distinct(reported, sponsors.Of) <= distinct(all, sponsors.Of) {
 		return nil
 	}
 	return one

@@ -46,8 +46,9 @@ is refused if the leader of the catalog has received packets from the datacenter
 within the last minute, unless --force is given, and always if the remaining
 voters would have no majority. With --force, a datacenter that runs is removed
 only after a second datacenter has run the command too, within ten minutes,
-which neither was invited by the first one in the last week nor invited it,
-unless the federation has two. All gateways must support the command: an older
+unless the federation has two, or the datacenter was invited by the first one in
+the last week. Two of which one invited the other in the last week, or that a
+third invited, count as one. All gateways must support the command: an older
 meshd stops when it receives it.`,
 		Example: `  meshctl datacenter remove west
   meshctl datacenter remove west --yes

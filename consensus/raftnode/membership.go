@@ -31,7 +31,7 @@ func (l *leadership) members() []quorum.Member {
 		m := quorum.Member{ID: catalog.GatewayID(s.ID), Voter: s.Suffrage == raft.Voter, Abstains: l.abstains(catalog.GatewayID(s.ID), now), LastIndex: last}
 		gateway, ok := view.Gateway(m.ID)
 		m.InCatalog, m.Datacenter, m.Families, m.Witness = ok, gateway.Datacenter, quorum.FamiliesOf(gateway), gateway.Witness
-		m.Sponsor = sponsors.Of(m.Datacenter)
+		m.Sponsor = sponsors.VotesAs(m.Datacenter, l.node.cfg.ID.Datacenter(), now)
 		if m.ID == l.node.cfg.ID {
 			m.Leader, m.Healthy = true, true
 		} else {

@@ -57,11 +57,11 @@ func (n *Node) checkRemoval(cmd *catalogpb.Command, now time.Time) error {
 	if refusal := n.safeguards.requests.Removal(author, r.Datacenter, n.View(), n.cfg.Host.Now()); refusal != nil {
 		return refusal
 	}
-	if r.Alive() && quorum.CanConfirm(n.View(), author, r.Datacenter, now) && !n.safeguards.requests.Confirmed(author, r.Datacenter, n.View(), now) {
+	if r.Alive() && quorum.NeedsConfirmation(n.View(), author, r.Datacenter, now) && !n.safeguards.requests.Confirmed(author, r.Datacenter, n.View(), now) {
 		n.log.Warn("a gateway requested the removal of a datacenter that is alive; a second member has to request it too", "datacenter", r.Datacenter, "gateway", cmd.GetAuthor())
 		return r.RefuseUnconfirmed(author)
 	}
-	n.safeguards.requests.Spend(budget.Removals, author, n.View(), now)
+	n.safeguards.requests.Spend(budget.Removals, author, now)
 	n.log.Warn("removing a datacenter from the catalog", "datacenter", r.Datacenter, "gateway", cmd.GetAuthor(), "force", r.Force)
 	return nil
 }

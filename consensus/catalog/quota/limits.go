@@ -48,7 +48,7 @@ func (l Limits) Check(before, more Tally, s catalog.Settings, sponsors func() sp
 			r = l.Of(s, sponsors(), dc).check(dc, before.of[dc], after)
 		}
 		if r == nil && change[resourceMemory] > 0 && after[resourceMemory] > l.Memory/smallPart {
-			r = l.Of(s, sponsors(), dc).checkGroup(dc, before, change[resourceMemory], sponsors())
+			r = l.checkSponsored(dc, before, change[resourceMemory], sponsors())
 		}
 		if r != nil {
 			return r
@@ -57,33 +57,40 @@ func (l Limits) Check(before, more Tally, s catalog.Settings, sponsors func() sp
 	return nil
 }
 
-// smallPart is the part of the memory of a datacenter that counts for no other one: what
-// those that one datacenter may admit in a week have together is then about groupSize.
+// smallPart is the part of the memory of a datacenter that each has that counts as another
+// one, whatever the others have that count as the same one.
 const smallPart = 16
 
-// groupSize is how much memory a datacenter may have together with those that count as it
-// (package sponsor), in limits of one: those that it invents cost the others as much as
-// one that is large, and one that is large can invite another one.
-const groupSize = 2
+// sponsoredSize is how much memory those have together that count as one datacenter (package
+// sponsor) without being it, in limits of one: those that it invents cost the others as much
+// as two that are large.
+const sponsoredSize = 2
 
-// checkGroup refuses more memory of a datacenter that has too much together with those
-// that count as the same one.
-func (l Limits) checkGroup(dc catalog.DatacenterName, before Tally, more int, sponsors sponsor.Sponsors) *catalog.Refusal {
-	as, all, others := sponsors.Of(dc), more, 0
+// checkSponsored refuses more memory of a datacenter that counts as another one, if all that
+// do have too much together. The sponsor has its own limit.
+func (l Limits) checkSponsored(dc catalog.DatacenterName, before Tally, more int, sponsors sponsor.Sponsors) *catalog.Refusal {
+	if !sponsors.Sponsored(dc) {
+		return nil
+	}
+	all, largest := more, dc
 	for other, u := range before.of {
-		if sponsors.Of(other) == as {
-			all += u[resourceMemory]
-			others++
+		if !sponsors.Sponsored(other) || sponsors.Independent(other, dc) {
+			continue
+		}
+		all += u[resourceMemory]
+		if u[resourceMemory] > before.of[largest][resourceMemory] {
+			largest = other
 		}
 	}
-	if others < 2 || all <= groupSize*l.Memory {
+	if all <= sponsoredSize*l.Memory {
 		return nil
 	}
 	return &catalog.Refusal{
 		Code: catalog.CodeQuota, Field: "memory",
-		Message: fmt.Sprintf("datacenter %s and those that it invited in the last week would have %d bytes in the catalog together, the maximum is %d",
-			as, all, groupSize*l.Memory),
-		Remedy: "remove what is not needed, or wait until a week has passed since the last of them joined",
+		Message: fmt.Sprintf("the datacenters that datacenter %s invited in the last week would have %d bytes in the catalog together, the maximum is %d; %s has most",
+			sponsors.Of(dc), all, sponsoredSize*l.Memory, largest),
+		Remedy: fmt.Sprintf("remove what is not needed, wait until a week has passed since they joined, or, if %s is not to be a member, run meshctl datacenter remove %s on a gateway of %s",
+			largest, largest, sponsors.Of(dc)),
 	}
 }
 

@@ -8,7 +8,6 @@ package sponsor
 import (
 	"iter"
 	"maps"
-	"slices"
 	"time"
 
 	"github.com/meshway/meshway/consensus/catalog"
@@ -31,7 +30,7 @@ func Founder(f catalog.Federation, datacenters iter.Seq[*catalog.Datacenter]) ca
 // Sponsors has what datacenters count as at one time. The zero value has no sponsors: each
 // datacenter counts as itself.
 type Sponsors struct {
-	joins   map[catalog.DatacenterName][]join // in the last week
+	joins   map[catalog.DatacenterName]join // the last one of each, if it was in the last week
 	created time.Time
 	founder catalog.DatacenterName
 }
@@ -46,61 +45,97 @@ type join struct {
 // the federation have none: while a federation is set up, it has no other member that
 // could admit them.
 func New(f catalog.Federation, founder catalog.DatacenterName, tokens iter.Seq[*catalog.Token], now time.Time) Sponsors {
-	s := Sponsors{joins: make(map[catalog.DatacenterName][]join), created: f.CreatedAt, founder: founder}
+	s := Sponsors{joins: make(map[catalog.DatacenterName]join), created: f.CreatedAt, founder: founder}
 	for t := range tokens {
-		if t.UsedBy != "" && now.Sub(t.UsedAt) < Time {
-			s.add(t.UsedBy, join{t.CreatedBy.Datacenter(), t.UsedAt})
+		j := join{t.CreatedBy.Datacenter(), t.UsedAt}
+		if t.UsedBy != "" && now.Sub(t.UsedAt) < Time && j.at.After(s.joins[t.UsedBy].at) {
+			s.joins[t.UsedBy] = j
 		}
 	}
+	if founder == "" {
+		s.founder = s.former()
+	}
+	maps.DeleteFunc(s.joins, func(_ catalog.DatacenterName, j join) bool { return s.SetsUp(j.inviter, j.at) })
 	return s
 }
 
-func (s Sponsors) add(dc catalog.DatacenterName, j join) {
-	if !s.SetsUp(j.inviter, j.at) {
-		s.joins[dc] = append(s.joins[dc], j)
+// former returns the founder that has left: the first inviter, while the catalog has the
+// joins of the first week. Those that it invited do not become one when it leaves.
+func (s Sponsors) former() catalog.DatacenterName {
+	var first join
+	for _, j := range s.joins {
+		_, invited := s.joins[j.inviter]
+		if !invited && s.inFirstWeek(j.at) && (first.inviter == "" || j.at.Before(first.at)) {
+			first = j
+		}
 	}
+	return first.inviter
+}
+
+// inFirstWeek reports whether a time is in the first week of the federation. It was created
+// by the clock of its founder, by which it cannot make that week longer.
+func (s Sponsors) inFirstWeek(at time.Time) bool {
+	age := at.Sub(s.created)
+	return -2*catalog.MaxClockSkew <= age && age < Time
 }
 
 // SetsUp reports whether an invitation by a datacenter is one of the founder in the first
 // week of the federation.
 func (s Sponsors) SetsUp(by catalog.DatacenterName, at time.Time) bool {
-	return by != "" && by == s.founder && at.Sub(s.created) < Time
+	return by != "" && by == s.founder && s.inFirstWeek(at)
 }
 
 // With returns the sponsors after dc has joined, too.
 func (s Sponsors) With(dc, inviter catalog.DatacenterName, at time.Time) Sponsors {
 	s.joins = maps.Clone(s.joins)
 	if s.joins == nil {
-		s.joins = make(map[catalog.DatacenterName][]join)
+		s.joins = make(map[catalog.DatacenterName]join)
 	}
-	s.joins[dc] = slices.Clone(s.joins[dc])
-	s.add(dc, join{inviter, at})
+	delete(s.joins, dc)
+	if !s.SetsUp(inviter, at) {
+		s.joins[dc] = join{inviter, at}
+	}
 	return s
 }
 
 // Of returns the datacenter that dc counts as: itself, or the one that invited it or its
-// inviter and counts as itself. A sponsor may have left.
+// inviter and counts as itself. A sponsor may have left. The order of the joins does not
+// matter: their times are those of their authors.
 func (s Sponsors) Of(dc catalog.DatacenterName) catalog.DatacenterName {
-	before := time.Time{} // any
-	for {
-		j, ok := s.latest(dc, before)
-		if !ok {
+	passed := map[catalog.DatacenterName]bool{}
+	for !passed[dc] {
+		j, sponsored := s.joins[dc]
+		if !sponsored {
 			return dc
 		}
-		dc, before = j.inviter, j.at
+		passed[dc] = true
+		dc = j.inviter
 	}
+	return s.first(dc)
 }
 
-// latest returns the last join of dc before a time; zero: of all. An inviter of a name
-// that another datacenter has taken since is so the former one.
-func (s Sponsors) latest(dc catalog.DatacenterName, before time.Time) (latest join, ok bool) {
-	for _, j := range s.joins[dc] {
-		if (before.IsZero() || j.at.Before(before)) && (!ok || j.at.After(latest.at)) {
-			latest, ok = j, true
-		}
+// first returns the first name of those that invited each other in a circle: one that left
+// can join again by one that it invited.
+func (s Sponsors) first(dc catalog.DatacenterName) catalog.DatacenterName {
+	first := dc
+	for at := s.joins[dc].inviter; at != dc; at = s.joins[at].inviter {
+		first = min(first, at)
 	}
-	return latest, ok
+	return first
 }
+
+// VotesAs returns what dc counts as where votes are assigned, which a sponsored one gets only
+// if its sponsor has one. In the first week of the federation it counts as the leader's: the
+// third datacenter of a new federation gets a vote whichever of the two invited it.
+func (s Sponsors) VotesAs(dc, leader catalog.DatacenterName, now time.Time) catalog.DatacenterName {
+	if s.Sponsored(dc) && s.inFirstWeek(now) {
+		return leader
+	}
+	return s.Of(dc)
+}
+
+// Sponsored reports whether dc counts as another one.
+func (s Sponsors) Sponsored(dc catalog.DatacenterName) bool { return s.Of(dc) != dc }
 
 // Independent reports whether a and b count as two.
 func (s Sponsors) Independent(a, b catalog.DatacenterName) bool { return s.Of(a) != s.Of(b) }
@@ -113,7 +148,7 @@ func (s Sponsors) MayPermit(by, of catalog.DatacenterName) bool {
 
 // Until returns until when dc counts as its sponsor; zero: it counts as itself.
 func (s Sponsors) Until(dc catalog.DatacenterName) time.Time {
-	j, ok := s.latest(dc, time.Time{})
+	j, ok := s.joins[dc]
 	if !ok {
 		return time.Time{}
 	}

@@ -54,20 +54,24 @@ func TestDatacenterCountsAsItsInviterForAWeek(t *testing.T) {
 			32 * day, "ghost", "north",
 		},
 		{
-			"invited by one whose name another has now",
-			[]*catalog.Token{invited("ghost", "west", 30*day), invited("second", "ghost", 31*day), invited("ghost", "north", 32*day)},
-			33 * day, "second", "west",
+			"by times that contradict the order",
+			[]*catalog.Token{invited("ghost", "west", 31*day), invited("second", "ghost", 30*day)},
+			32 * day, "second", "west",
 		},
+		{"of an inviter and a time that are those of another one", []*catalog.Token{invited("ghost", "west", 30*day), invited("second", "ghost", 30*day)}, 31 * day, "second", "west"},
 		{
-			"two that claim to have invited each other",
-			[]*catalog.Token{invited("a", "b", 30*day), invited("b", "a", 30*day)},
-			31 * day, "a", "b",
+			"that left, joined again by its guest, and counts as one with it",
+			[]*catalog.Token{invited("a", "b", 30*day), invited("b", "a", 30*day+time.Minute)},
+			31 * day, "b", "a",
 		},
+		{"its guest", []*catalog.Token{invited("a", "b", 30*day), invited("b", "a", 30*day+time.Minute)}, 31 * day, "a", "a"},
+		{"of the founder, before the federation", []*catalog.Token{invited("west", "east", -time.Minute)}, time.Hour, "west", "west"},
+		{"of a founder with a clock that was ahead", []*catalog.Token{invited("west", "east", -30*day)}, -29 * day, "west", "east"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := at(c.after, c.tokens...)
 			assert.Equal(t, catalog.DatacenterName(c.as), s.Of(catalog.DatacenterName(c.dc)))
-			assert.Equal(t, c.dc == c.as, s.Until(catalog.DatacenterName(c.dc)).IsZero())
+			assert.Equal(t, c.dc != c.as, s.Sponsored(catalog.DatacenterName(c.dc)))
 		})
 	}
 }
@@ -94,6 +98,24 @@ func TestJoinThatIsNotInTheCatalogYetCounts(t *testing.T) {
 	early := at(day)
 	assert.Equal(t, catalog.DatacenterName("west"), early.With("west", "east", created().Add(day)).Of("west"))
 	assert.Equal(t, catalog.DatacenterName("east"), sponsor.Sponsors{}.With("west", "east", created()).Of("west"))
+}
+
+// Those that it invited would otherwise count as one, and could agree on nothing.
+func TestGuestsOfAFounderThatLeftInTheFirstWeekStayIndependent(t *testing.T) {
+	f := catalog.Federation{CreatedAt: created()}
+	tokens := []*catalog.Token{invited("west", "east", time.Hour), invited("north", "east", 2*time.Hour), invited("ghost", "west", 3*time.Hour)}
+	s := sponsor.New(f, "", slices.Values(tokens), created().Add(day))
+	assert.True(t, s.Independent("west", "north"))
+	assert.Equal(t, catalog.DatacenterName("west"), s.Of("ghost"))
+	s = sponsor.New(f, "", slices.Values([]*catalog.Token{invited("ghost", "west", 20*day)}), created().Add(21*day))
+	assert.Equal(t, catalog.DatacenterName("west"), s.Of("ghost"), "west is not taken for the founder")
+}
+
+func TestThirdDatacenterOfANewFederationVotesWhicheverInvitedIt(t *testing.T) {
+	s := at(day, invited("west", "east", time.Hour), invited("north", "west", 2*time.Hour))
+	assert.Equal(t, catalog.DatacenterName("east"), s.VotesAs("north", "east", created().Add(day)))
+	assert.Equal(t, catalog.DatacenterName("west"), s.VotesAs("west", "east", created().Add(day)))
+	assert.Equal(t, catalog.DatacenterName("west"), s.VotesAs("north", "east", created().Add(sponsor.Time)))
 }
 
 func TestFounderThatLeftIsNone(t *testing.T) {

@@ -1,8 +1,10 @@
 package quorum
 
 import (
+	"fmt"
 	"time"
 
+	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/budget"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
@@ -16,9 +18,8 @@ type payment struct {
 }
 
 // memberChange returns what pays for a change of the members; nothing if a command changes
-// none. Each datacenter pays for its gateways, also while it counts as its sponsor: that one
-// could otherwise keep it from enrolling any. The sponsor pays for admissions, but the founder
-// admits as many as it likes while it sets up the federation. One that leaves needs no budget.
+// none. The founder admits as many as it likes while it sets up the federation. One that
+// leaves needs no budget.
 func memberChange(cmd *catalogpb.Command, sponsors sponsor.Sponsors, at time.Time) []payment {
 	if !changesMembers(cmd) {
 		return nil
@@ -26,9 +27,23 @@ func memberChange(cmd *catalogpb.Command, sponsors sponsor.Sponsors, at time.Tim
 	author := catalog.GatewayID(cmd.GetAuthor()).Datacenter()
 	payments := []payment{{budget.Members, author}}
 	if cmd.GetJoin() != nil && !sponsors.SetsUp(author, at) {
-		payments = append(payments, payment{budget.Admissions, sponsors.Of(author)})
+		payments = append(payments, payment{budget.Admissions, author})
 	}
 	return payments
+}
+
+// refuseSponsored refuses an invitation by a datacenter that counts as another one.
+func refuseSponsored(cmd *catalogpb.Command, sponsors sponsor.Sponsors) *catalog.Refusal {
+	by := catalog.GatewayID(cmd.GetAuthor()).Datacenter()
+	if cmd.GetJoin() == nil && cmd.GetCreateToken() == nil || !sponsors.Sponsored(by) {
+		return nil
+	}
+	return &catalog.Refusal{
+		Code: consensus.CodeSponsored, Field: "datacenter",
+		Message: fmt.Sprintf("datacenter %s was invited by datacenter %s less than a week ago, and cannot invite others until %s",
+			by, sponsors.Of(by), sponsors.Until(by).UTC().Format(time.RFC3339)),
+		Remedy: "create the token in a datacenter that has been a member for longer: meshctl token create",
+	}
 }
 
 func changesMembers(cmd *catalogpb.Command) bool {

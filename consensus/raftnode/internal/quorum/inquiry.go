@@ -14,7 +14,7 @@ type Inquiry struct {
 	Own      catalog.GatewayID
 	Voters   []catalog.GatewayID // in the configuration of this member
 	Gateways []catalog.GatewayID // in its copy of the catalog
-	Sponsors sponsor.Sponsors    // likewise: those that count as one datacenter report as one
+	Sponsors sponsor.Sponsors    // likewise: it takes most datacenters, and most of what they count as
 }
 
 // Report is the electorate as one gateway reports it.
@@ -64,18 +64,33 @@ func (q Inquiry) Result(reports []Report, p Patience) consensus.Electorate {
 			ids = append(ids, r.From)
 		}
 	}
-	n := q.otherDatacenters(ids)
-	return tally(reports, func(r Report) string { return string(q.Sponsors.Of(r.From.Datacenter())) }, n/2+1, n)
+	same := func(dc catalog.DatacenterName) catalog.DatacenterName { return dc }
+	return common(q.byMost(reports, ids, same), q.byMost(reports, ids, q.Sponsors.Of))
 }
 
-func (q Inquiry) otherDatacenters(ids []catalog.GatewayID) int {
+// byMost returns what more than half of the other datacenters of ids report, where those of
+// which as returns the same count as one.
+func (q Inquiry) byMost(reports []Report, ids []catalog.GatewayID, as func(catalog.DatacenterName) catalog.DatacenterName) consensus.Electorate {
 	others := make(map[catalog.DatacenterName]bool)
 	for _, id := range ids {
 		if dc := id.Datacenter(); dc != q.Own.Datacenter() {
-			others[q.Sponsors.Of(dc)] = true
+			others[as(dc)] = true
 		}
 	}
-	return len(others)
+	n := len(others)
+	return tally(reports, func(r Report) string { return string(as(r.From.Datacenter())) }, n/2+1, n)
+}
+
+// common returns the voters that both name, and the term that both have reached.
+func common(a, b consensus.Electorate) consensus.Electorate {
+	a.Term = min(a.Term, b.Term)
+	a.Voters = slices.DeleteFunc(a.Voters, func(v consensus.Voter) bool {
+		return !slices.ContainsFunc(b.Voters, func(o consensus.Voter) bool { return o.ID == v.ID })
+	})
+	if len(a.Voters) == 0 {
+		a.Voters = nil
+	}
+	return a
 }
 
 // tally returns the gateways that needed sources or more name as voters, and the term

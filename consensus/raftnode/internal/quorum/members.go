@@ -173,8 +173,9 @@ func PlanMembers(members []Member, gateways []catalog.GatewayID) MemberPlan {
 // A member that should lead instead (see betterLeader) votes, too, even if there are
 // two voters until it leads.
 //
-// Datacenters that count as another one (package sponsor) get votes only as long as there
-// are fewer than three: one that invites those that it makes up would soon have most votes.
+// Datacenters that count as another one (package sponsor), which has a vote, get votes only
+// as long as there are fewer than three: one that invites those that it makes up would soon
+// have most votes.
 func PlanVoters(members []Member) (promote, demote []catalog.GatewayID) {
 	leaderLeaves, mayDemote := false, true
 	var eligible []Member
@@ -216,18 +217,20 @@ func (m Member) countsAs() catalog.DatacenterName { return cmp.Or(m.Sponsor, m.D
 func (m Member) sponsored() bool { return m.countsAs() != m.Datacenter }
 
 // withoutSponsored returns members without those of datacenters that count as another one
-// and have no vote, but for as many as there must be for three datacenters.
+// and have no vote, but for as many as there must be for three datacenters, of sponsors with
+// a vote: with those that it invites, one without a vote would have two of three.
 func withoutSponsored(members []Member) []Member {
 	const enough = 3
-	kept := make(map[catalog.DatacenterName]bool)
+	kept, votes := make(map[catalog.DatacenterName]bool), make(map[catalog.DatacenterName]bool)
 	for _, m := range members {
 		if m.Voter || !m.sponsored() {
 			kept[m.Datacenter] = true
 		}
+		votes[m.countsAs()] = votes[m.countsAs()] || m.Voter
 	}
 	var rest []Member
 	for _, m := range members {
-		if kept[m.Datacenter] || len(kept) < enough {
+		if kept[m.Datacenter] || len(kept) < enough && votes[m.countsAs()] {
 			kept[m.Datacenter] = true
 			rest = append(rest, m)
 		}

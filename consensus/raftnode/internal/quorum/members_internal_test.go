@@ -59,9 +59,10 @@ func TestVotersAreOddAndSpreadAndKeptWhileUnreachable(t *testing.T) {
 	for _, tc := range []struct{ name, members, promote, demote string }{
 		{"alone", "a/1:V", "", ""},
 		{"two keep one", "a/1:V b/1:s", "", ""},
-		{"a third one that was just invited", "a/1:V b/1:s c/1:s@b", "b/1 c/1", ""},
+		{"a third one that was just invited", "a/1:V b/1:s c/1:s@a", "b/1 c/1", ""},
+		{"a third one that was just invited by one without a vote", "a/1:V b/1:s c/1:s@b", "", ""},
 		{"further ones that were just invited", "a/1:V b/1:v c/1:v d/1:s@b e/1:s@b", "", ""},
-		{"many in a federation of two", "a/1:V b/1:s c/1:s@b d/1:s@b e/1:s@b f/1:s@b", "b/1 c/1", ""},
+		{"many in a federation of two", "a/1:V b/1:s c/1:s@a d/1:s@a e/1:s@a f/1:s@a", "b/1 c/1", ""},
 		{"many in a federation of one", "a/1:V c/1:s@a d/1:s@a e/1:s@a f/1:s@a", "c/1 d/1", ""},
 		{"a week later", "a/1:V b/1:v c/1:v d/1:s e/1:s", "d/1 e/1", ""},
 		{"one with a vote that was just invited keeps it", "a/1:V b/1:v c/1:v@b d/1:s", "", ""},

@@ -52,20 +52,35 @@ type removalRequest struct {
 	at time.Time
 }
 
-// allows reports whether a datacenter, and its sponsor, may make a request now; r.mu is
-// held. The catalog has what each has used up, this leader what all that count as the
-// sponsor have.
+// allows reports whether a datacenter may make a request now; r.mu is held. Those that count
+// as another one may make as many together as each other one.
 func (r *Requests) allows(kind budget.Kind, by catalog.DatacenterName, view Catalog, now time.Time) bool {
-	sponsor, have := view.Sponsors(now).Of(by), view.Settings()
-	return kind.Allows(r.spent[payment{kind, sponsor}], now) &&
-		kind.Allows(budget.Until(have, kind, sponsor), now) && kind.Allows(budget.Until(have, kind, by), now)
+	sponsors, have := view.Sponsors(now), view.Settings()
+	together := now
+	for _, dc := range view.Datacenters() {
+		until := later(r.spent[payment{kind, dc.Name}], budget.Until(have, kind, dc.Name))
+		if dc.Name == by && !kind.Allows(until, now) {
+			return false
+		}
+		if sponsors.Sponsored(dc.Name) && !sponsors.Independent(dc.Name, by) && until.After(now) {
+			together = together.Add(until.Sub(now))
+		}
+	}
+	return !sponsors.Sponsored(by) || kind.Allows(together, now)
 }
 
-// Spend records a request of a datacenter that was executed, for its sponsor.
-func (r *Requests) Spend(kind budget.Kind, by catalog.DatacenterName, view Catalog, now time.Time) {
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// Spend records a request that was executed.
+func (r *Requests) Spend(kind budget.Kind, by catalog.DatacenterName, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.spend(payment{kind, view.Sponsors(now).Of(by)}, now)
+	r.spend(payment{kind, by}, now)
 }
 
 // spend records a request; r.mu is held.
@@ -104,13 +119,10 @@ func (r *Requests) Removal(by, of catalog.DatacenterName, view Catalog, now time
 	}
 }
 
-// CanConfirm reports whether there is a datacenter that can confirm that one removes
-// another: it counts as neither.
-func CanConfirm(view Catalog, by, of catalog.DatacenterName, now time.Time) bool {
-	sponsors := view.Sponsors(now)
-	return slices.ContainsFunc(view.Datacenters(), func(dc catalog.Datacenter) bool {
-		return sponsors.Independent(dc.Name, by) && sponsors.Independent(dc.Name, of)
-	})
+// NeedsConfirmation reports whether a datacenter that is alive is removed only if a second
+// one requests it too: there are at least three, and by is not its sponsor.
+func NeedsConfirmation(view Catalog, by, of catalog.DatacenterName, now time.Time) bool {
+	return len(view.Datacenters()) > 2 && view.Sponsors(now).Of(of) != by
 }
 
 // Confirmed reports whether another datacenter, which does not count as the same (package
@@ -137,10 +149,14 @@ func (r *Requests) Confirmed(by, of catalog.DatacenterName, view Catalog, now ti
 // Members refuses a change of the members by a datacenter that has made too many, by the
 // time of day, and else records it.
 func (r *Requests) Members(cmd *catalogpb.Command, view Catalog, at, now time.Time) *catalog.Refusal {
-	if !changesMembers(cmd) {
+	if !changesMembers(cmd) && cmd.GetCreateToken() == nil {
 		return nil
 	}
-	payments := memberChange(cmd, view.Sponsors(at), at)
+	sponsors := view.Sponsors(at)
+	if refusal := refuseSponsored(cmd, sponsors); refusal != nil {
+		return refusal
+	}
+	payments := memberChange(cmd, sponsors, at)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, p := range payments {
@@ -164,7 +180,7 @@ func refuseMembers(kind budget.Kind, by catalog.DatacenterName) *catalog.Refusal
 	}
 	if kind == budget.Admissions {
 		refusal.Field = "datacenter"
-		refusal.Message = fmt.Sprintf("datacenter %s, with those that it invited in the last week, has admitted %d datacenters within days", by, kind.Burst())
+		refusal.Message = fmt.Sprintf("datacenter %s has admitted %d datacenters within days", by, kind.Burst())
 		refusal.Remedy = fmt.Sprintf("create the token in another datacenter (meshctl token create), or wait %s for each further one", kind.Interval())
 	}
 	return refusal
