@@ -285,6 +285,7 @@ func TestAHostileMemberHarmsOnlyItself(t *testing.T) {
 		})
 	}
 	streams := []*harness.Traffic{datagrams(t, honest[0], honest[1]), datagrams(t, honest[1], honest[2]), datagrams(t, honest[2], honest[0])}
+	writes := writeInTheBackground(t, honest[1])
 	for i, attack := range slices.Concat(attacks, recordAttacks) {
 		t.Run(attack.name, func(t *testing.T) {
 			attack.run(t, h)
@@ -301,6 +302,8 @@ func TestAHostileMemberHarmsOnlyItself(t *testing.T) {
 		})
 	}
 	require.NoError(t, harness.AwaitVoters(within(t, timeout), 3, honest...))
+	slowest, made := writes()
+	t.Logf("%d writes, the slowest took %v", made, slowest)
 	for _, stream := range streams {
 		requireNoneLost(t, stream)
 	}

@@ -68,6 +68,39 @@ func (h *hostile) invite(t *testing.T, token string) *hostile {
 	return &ghost
 }
 
+// writeInTheBackground writes to the catalog at a gateway four times a second. None may fail.
+// It returns a function that ends it, and returns how long the slowest write took and
+// how many there were.
+func writeInTheBackground(t *testing.T, at *harness.Datacenter) func() (slowest time.Duration, made int) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	var ended sync.WaitGroup
+	var slowest time.Duration
+	made := 0
+	ended.Go(func() {
+		ticker := time.NewTicker(250 * time.Millisecond)
+		defer ticker.Stop()
+		for range ticker.C {
+			begin := time.Now()
+			_, err := at.Meshctl(ctx, "service", "register", fmt.Sprint("background-", made%8), "--address", at.Workloads[0].Service.String(),
+				"--port", strconv.Itoa(1+made%60_000))
+			if ctx.Err() != nil {
+				return
+			}
+			assert.NoError(t, err, "write %d", made)
+			slowest = max(slowest, time.Since(begin))
+			made++
+		}
+	})
+	end := func() (time.Duration, int) {
+		cancel()
+		ended.Wait()
+		return slowest, made
+	}
+	t.Cleanup(func() { end() })
+	return end
+}
+
 // pauseAgent stops the agent, which would undo what the program writes, until the end of
 // the test.
 func (h *hostile) pauseAgent(t *testing.T) {
@@ -90,6 +123,22 @@ func (h *hostile) requireAccepted(t *testing.T, commands ...*catalogpb.Command) 
 	require.NoError(t, err)
 	for i, r := range results {
 		require.Nil(t, r.Refusal, "%T", commands[i].GetBody())
+	}
+}
+
+// requireNoMember sends what members send to all honest gateways, each of which must refuse
+// it.
+func (h *hostile) requireNoMember(t *testing.T) {
+	t.Helper()
+	for _, dc := range h.honest() {
+		ctx, client := within(t, timeout), h.port.Client()
+		command := h.putService("stranger", nil)
+		command.Author = string(h.id)
+		_, err := client.Apply(ctx, h.ids[dc], []*catalogpb.Command{command})
+		require.Error(t, err, "a write at %s", dc.Name)
+		require.Error(t, client.CheckMembership(ctx, h.ids[dc]), "a read at %s", dc.Name)
+		_, err = client.FindCopies(ctx, h.ids[dc], &controlpb.FindCopiesRequest{Challenge: []byte("challenge"), Process: []byte("process")})
+		require.Error(t, err, "a request at %s", dc.Name)
 	}
 }
 

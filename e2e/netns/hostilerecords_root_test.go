@@ -94,6 +94,9 @@ var recordAttacks = []struct {
 		}
 		h.as(t, member)
 		h.requireAccepted(t, catalog.NewRemoveGateway(sibling))
+		h.as(t, sibling)
+		h.requireNoMember(t)
+		h.as(t, member)
 	}},
 	{"it admits a datacenter of its own, which agrees with it on everything", func(t *testing.T, h *hostile) {
 		ghost := h.invite(t, "hostile-0")
@@ -106,6 +109,12 @@ var recordAttacks = []struct {
 				by.requireRefused(t, catalog.NewRemoveDatacenter(catalog.DatacenterName(dc.Name), true))
 			}
 		}
+	}},
+	{"it writes, reads and requests as a gateway that the catalog does not contain", func(t *testing.T, h *hostile) {
+		member := h.id
+		h.as(t, catalog.NewGatewayID(member.Datacenter(), "stranger"))
+		h.requireNoMember(t)
+		h.as(t, member)
 	}},
 	{"it makes others witnesses, and itself one that has prefixes", func(t *testing.T, h *hostile) {
 		for _, dc := range h.topology.Datacenters {
