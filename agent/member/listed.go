@@ -128,12 +128,15 @@ func judgeListings(self catalog.GatewayID, recorded bool, contacts []catalog.Gat
 	recorded = recorded && len(agree[false]) > 0 && len(agree[true]) == 0
 	same := func(dc catalog.DatacenterName) catalog.DatacenterName { return dc }
 	for _, answer := range []bool{true, false} {
-		more := 0
+		more, least := 0, 1 // least datacenters that count as different ones
+		if !answer {
+			least = 2
+		}
 		if recorded && !answer {
 			more = 1
 		}
 		by, all := agree[answer], len(others)
-		if distinct(by, same)+more >= max(all/2+1, 2) && distinct(by, as)+more > distinct(others, as)/2 {
+		if distinct(by, same)+more >= max(all/2+1, 2) && distinct(by, as)+more >= max(distinct(others, as)/2+1, least) {
 			return answer, nil
 		}
 	}

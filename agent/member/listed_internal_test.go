@@ -37,7 +37,9 @@ func TestOneForeignDatacenterDoesNotMakeAGatewayDeleteItsCatalog(t *testing.T) {
 		"one of three others, and the own record, deny":   {contacts: all, recorded: true, answers: answers{"east/a": false}},
 		"one and those that it has just invited":          {contacts: append(all, "guest/a", "guest2/a"), answers: answers{"east/a": false, "guest/a": false, "guest2/a": false}, unknown: &UndecidedError{Denied: []catalog.GatewayID{"east/a", "guest/a", "guest2/a"}, Silent: []catalog.DatacenterName{"north", "south"}}},
 		"one that was just invited, for its inviter":      {contacts: []catalog.GatewayID{"east/a", "guest/a"}, answers: answers{"guest/a": false}, unknown: &UndecidedError{Denied: []catalog.GatewayID{"guest/a"}, Silent: []catalog.DatacenterName{"east"}}},
-		"both": {contacts: []catalog.GatewayID{"east/a", "guest/a"}, answers: answers{"guest/a": false, "east/a": false}},
+		"both":                     {contacts: []catalog.GatewayID{"east/a", "guest/a"}, answers: answers{"guest/a": false, "east/a": false}, unknown: &UndecidedError{Denied: []catalog.GatewayID{"east/a", "guest/a"}}},
+		"both, and the own record": {contacts: []catalog.GatewayID{"east/a", "guest/a"}, recorded: true, answers: answers{"guest/a": false, "east/a": false}},
+		"both confirm":             {contacts: []catalog.GatewayID{"east/a", "guest/a"}, answers: answers{"guest/a": true, "east/a": true}, listed: true},
 		"one denies, one confirms, and the own record": {contacts: all, recorded: true, answers: answers{"east/a": false, "north/a": true}, unknown: &UndecidedError{Denied: []catalog.GatewayID{"east/a"}, Confirmed: 1, Silent: []catalog.DatacenterName{"south"}}},
 	}
 	guests := identity.DatacenterMembership{Contacts: []identity.Contact{

@@ -22,6 +22,7 @@ import (
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 	"github.com/meshway/meshway/consensus/catalog/feed"
 	"github.com/meshway/meshway/consensus/catalog/replica"
+	"github.com/meshway/meshway/consensus/catalog/sponsor"
 	"github.com/meshway/meshway/consensus/raftnode"
 )
 
@@ -319,7 +320,8 @@ func (m *Member) SharedState() (identity.SharedState, bool, error) {
 		}
 		contact := identity.Contact{Gateway: g.ID(), Pin: pin.String(), Controls: g.Controls}
 		if until := sponsors.Until(g.Datacenter); !until.IsZero() {
-			contact.Sponsor, contact.Until = sponsors.Of(g.Datacenter), until.Truncate(time.Second)
+			contact.Sponsor = view.Sponsors(until.Add(-sponsor.Time)).Of(g.Datacenter) // by the joins of that week
+			contact.Until = until.Truncate(time.Second)
 		}
 		membership.Contacts = append(membership.Contacts, contact)
 	}

@@ -276,7 +276,7 @@ func joinFailure(err error) (p *plan.Problem, final bool) {
 		Message:  "this gateway failed to join with the configured token: " + err.Error(),
 		Remedy:   "the agent tries again automatically",
 	}
-	temporary := []string{control.CodeUnreachable, codeSiteUnknown, codeSharedStateUnknown, codeLocked, codeBusy, consensus.CodeTooManyRequests}
+	temporary := []string{control.CodeUnreachable, codeSiteUnknown, codeSharedStateUnknown, codeLocked, codeBusy, consensus.CodeTooManyRequests, consensus.CodeSponsored}
 	if final = refusal != nil && !slices.Contains(temporary, refusal.Code); final {
 		p.Remedy = refusal.Remedy
 	}

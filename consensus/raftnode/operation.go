@@ -42,7 +42,7 @@ func (n *Node) LeaderOperation(ctx context.Context, op consensus.LeaderOperation
 	// To remove the leader begins with a transfer, after which it is not the leader.
 	_, still := n.serving()
 	if err == nil || errors.Is(err, consensus.ErrUncertain) || still == nil {
-		n.safeguards.requests.Spend(budget.Operations, op.From.Datacenter(), time.Now())
+		n.safeguards.requests.Spend(budget.Operations, op.From.Datacenter(), n.View(), time.Now())
 		n.log.Warn("ran a leader operation that a gateway requested", "operation", op.Kind, "target", op.Target, "gateway", op.From, "err", err)
 	}
 	return err

@@ -61,7 +61,7 @@ func (n *Node) checkRemoval(cmd *catalogpb.Command, now time.Time) error {
 		n.log.Warn("a gateway requested the removal of a datacenter that is alive; a second member has to request it too", "datacenter", r.Datacenter, "gateway", cmd.GetAuthor())
 		return r.RefuseUnconfirmed(author)
 	}
-	n.safeguards.requests.Spend(budget.Removals, author, now)
+	n.safeguards.requests.Spend(budget.Removals, author, n.View(), now)
 	n.log.Warn("removing a datacenter from the catalog", "datacenter", r.Datacenter, "gateway", cmd.GetAuthor(), "force", r.Force)
 	return nil
 }

@@ -55,7 +55,9 @@ func TestDatacentersThatCountAsOneHaveABoundedMemoryTogether(t *testing.T) {
 		for i := range 40 {
 			tokens = append(tokens, &catalog.Token{CreatedBy: by, UsedBy: catalog.DatacenterName(fmt.Sprint("ghost", i)), UsedAt: now})
 		}
-		return func() sponsor.Sponsors { return sponsor.New(catalog.Federation{}, "", slices.Values(tokens), now) }
+		return func() sponsor.Sponsors {
+			return sponsor.New(catalog.Federation{}, slices.Values([]*catalog.Datacenter{}), slices.Values(tokens), now)
+		}
 	}
 	fill := func(sponsors func() sponsor.Sponsors) (bytes int, last *catalog.Refusal) {
 		before := quota.NewTally()

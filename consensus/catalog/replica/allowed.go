@@ -76,8 +76,7 @@ func sponsors(txn *table.Txn, now time.Time) sponsor.Sponsors {
 	if f == nil {
 		return sponsor.Sponsors{}
 	}
-	founder := sponsor.Founder(*f, each[catalog.Datacenter](txn, tableDatacenters, indexID))
-	return sponsor.New(*f, founder, each[catalog.Token](txn, tableTokens, indexID), now)
+	return sponsor.New(*f, each[catalog.Datacenter](txn, tableDatacenters, indexID), each[catalog.Token](txn, tableTokens, indexID), now)
 }
 
 // isAlone reports whether no datacenter but name is a member.

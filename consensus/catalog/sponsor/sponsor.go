@@ -17,8 +17,8 @@ import (
 // join for at least as long: it deletes a token a week after its expiry.
 const Time = 7 * 24 * time.Hour
 
-// Founder returns the datacenter that created the federation; empty: it has left.
-func Founder(f catalog.Federation, datacenters iter.Seq[*catalog.Datacenter]) catalog.DatacenterName {
+// founder returns the datacenter that created the federation; empty: it has left.
+func founder(f catalog.Federation, datacenters iter.Seq[*catalog.Datacenter]) catalog.DatacenterName {
 	for dc := range datacenters {
 		if dc.Ordinal == 1 && dc.JoinedAt.Equal(f.CreatedAt) {
 			return dc.Name
@@ -44,28 +44,37 @@ type join struct {
 // New returns the sponsors at a time. Those that the founder invites in the first week of
 // the federation have none: while a federation is set up, it has no other member that
 // could admit them.
-func New(f catalog.Federation, founder catalog.DatacenterName, tokens iter.Seq[*catalog.Token], now time.Time) Sponsors {
-	s := Sponsors{joins: make(map[catalog.DatacenterName]join), created: f.CreatedAt, founder: founder}
+func New(f catalog.Federation, datacenters iter.Seq[*catalog.Datacenter], tokens iter.Seq[*catalog.Token], now time.Time) Sponsors {
+	s := Sponsors{joins: make(map[catalog.DatacenterName]join), created: f.CreatedAt, founder: founder(f, datacenters)}
 	for t := range tokens {
 		j := join{t.CreatedBy.Datacenter(), t.UsedAt}
 		if t.UsedBy != "" && now.Sub(t.UsedAt) < Time && j.at.After(s.joins[t.UsedBy].at) {
 			s.joins[t.UsedBy] = j
 		}
 	}
-	if founder == "" {
-		s.founder = s.former()
+	if s.founder == "" {
+		s.founder = s.former(datacenters)
 	}
 	maps.DeleteFunc(s.joins, func(_ catalog.DatacenterName, j join) bool { return s.SetsUp(j.inviter, j.at) })
 	return s
 }
 
-// former returns the founder that has left: the first inviter, while the catalog has the
-// joins of the first week. Those that it invited do not become one when it leaves.
-func (s Sponsors) former() catalog.DatacenterName {
+// former returns the founder that has left: the first inviter in the first week that did not
+// join before it invited, while the catalog has the joins of that week. Those that it invited
+// do not become one when it leaves, or leaves and joins again.
+func (s Sponsors) former(datacenters iter.Seq[*catalog.Datacenter]) catalog.DatacenterName {
+	present := make(map[catalog.DatacenterName]bool)
+	for dc := range datacenters {
+		present[dc.Name] = true
+	}
 	var first join
 	for _, j := range s.joins {
-		_, invited := s.joins[j.inviter]
-		if !invited && s.inFirstWeek(j.at) && (first.inviter == "" || j.at.Before(first.at)) {
+		own, invited := s.joins[j.inviter]
+		switch {
+		case !s.inFirstWeek(j.at), first.inviter != "" && !j.at.Before(first.at):
+		case invited && own.at.Sub(j.at) <= 2*catalog.MaxClockSkew: // it was invited before
+		case !invited && present[j.inviter]: // it was invited more than a week ago
+		default:
 			first = j
 		}
 	}

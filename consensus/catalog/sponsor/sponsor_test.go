@@ -27,7 +27,7 @@ func at(after time.Duration, tokens ...*catalog.Token) sponsor.Sponsors {
 	datacenters := []*catalog.Datacenter{
 		{Name: "west", Ordinal: 2, JoinedAt: created().Add(time.Hour)}, {Name: "east", Ordinal: 1, JoinedAt: created()},
 	}
-	return sponsor.New(f, sponsor.Founder(f, slices.Values(datacenters)), slices.Values(tokens), created().Add(after))
+	return sponsor.New(f, slices.Values(datacenters), slices.Values(tokens), created().Add(after))
 }
 
 func TestDatacenterCountsAsItsInviterForAWeek(t *testing.T) {
@@ -104,11 +104,28 @@ func TestJoinThatIsNotInTheCatalogYetCounts(t *testing.T) {
 func TestGuestsOfAFounderThatLeftInTheFirstWeekStayIndependent(t *testing.T) {
 	f := catalog.Federation{CreatedAt: created()}
 	tokens := []*catalog.Token{invited("west", "east", time.Hour), invited("north", "east", 2*time.Hour), invited("ghost", "west", 3*time.Hour)}
-	s := sponsor.New(f, "", slices.Values(tokens), created().Add(day))
+	present := slices.Values([]*catalog.Datacenter{{Name: "west"}, {Name: "north"}, {Name: "ghost"}})
+	s := sponsor.New(f, present, slices.Values(tokens), created().Add(day))
 	assert.True(t, s.Independent("west", "north"))
 	assert.Equal(t, catalog.DatacenterName("west"), s.Of("ghost"))
-	s = sponsor.New(f, "", slices.Values([]*catalog.Token{invited("ghost", "west", 20*day)}), created().Add(21*day))
-	assert.Equal(t, catalog.DatacenterName("west"), s.Of("ghost"), "west is not taken for the founder")
+	for _, when := range []time.Duration{8*day + time.Hour, 10 * day} {
+		late := []*catalog.Token{
+			invited("west", "east", day), invited("north", "east", 6*day), invited("ghost", "west", 6*day+12*time.Hour),
+		}
+		s = sponsor.New(f, present, slices.Values(late), created().Add(when))
+		assert.True(t, s.Independent("west", "north"), "%s", when)
+		assert.Equal(t, catalog.DatacenterName("west"), s.Of("ghost"), "west is not taken for the founder after %s", when)
+	}
+}
+
+// A founder that lost its disk joins again under its name.
+func TestGuestsOfAFounderThatJoinedAgainInTheFirstWeekStayIndependent(t *testing.T) {
+	f := catalog.Federation{CreatedAt: created()}
+	tokens := []*catalog.Token{invited("west", "east", time.Hour), invited("north", "east", 2*time.Hour), invited("east", "west", 3*day)}
+	present := slices.Values([]*catalog.Datacenter{{Name: "west"}, {Name: "north"}, {Name: "east", Ordinal: 4, JoinedAt: created().Add(3 * day)}})
+	s := sponsor.New(f, present, slices.Values(tokens), created().Add(4*day))
+	assert.True(t, s.Independent("west", "north"))
+	assert.Equal(t, catalog.DatacenterName("west"), s.Of("east"))
 }
 
 func TestThirdDatacenterOfANewFederationVotesWhicheverInvitedIt(t *testing.T) {
@@ -118,8 +135,11 @@ func TestThirdDatacenterOfANewFederationVotesWhicheverInvitedIt(t *testing.T) {
 	assert.Equal(t, catalog.DatacenterName("west"), s.VotesAs("north", "east", created().Add(sponsor.Time)))
 }
 
-func TestFounderThatLeftIsNone(t *testing.T) {
+func TestFounderIsTheOneWithTheFirstOrdinalSinceTheBeginning(t *testing.T) {
 	f := catalog.Federation{CreatedAt: created()}
-	assert.Empty(t, sponsor.Founder(f, slices.Values([]*catalog.Datacenter{{Name: "west", Ordinal: 2, JoinedAt: created()}})))
-	assert.Empty(t, sponsor.Founder(f, slices.Values([]*catalog.Datacenter{{Name: "west", Ordinal: 1, JoinedAt: created().Add(1)}})))
+	for ordinal, joined := range map[uint32]time.Time{2: created(), 1: created().Add(1)} {
+		dc := &catalog.Datacenter{Name: "west", Ordinal: ordinal, JoinedAt: joined}
+		s := sponsor.New(f, slices.Values([]*catalog.Datacenter{dc}), slices.Values([]*catalog.Token{invited("guest", "west", 20*day)}), created().Add(20*day))
+		assert.False(t, s.MayPermit("west", "guest"))
+	}
 }

@@ -2,6 +2,7 @@ package quorum
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/meshway/meshway/consensus"
@@ -33,9 +34,11 @@ func memberChange(cmd *catalogpb.Command, sponsors sponsor.Sponsors, at time.Tim
 }
 
 // refuseSponsored refuses an invitation by a datacenter that counts as another one.
-func refuseSponsored(cmd *catalogpb.Command, sponsors sponsor.Sponsors) *catalog.Refusal {
+// One whose sponsor has left may invite, so that a lost datacenter is replaced.
+func refuseSponsored(cmd *catalogpb.Command, view Catalog, sponsors sponsor.Sponsors) *catalog.Refusal {
 	by := catalog.GatewayID(cmd.GetAuthor()).Datacenter()
-	if cmd.GetJoin() == nil && cmd.GetCreateToken() == nil || !sponsors.Sponsored(by) {
+	present := slices.ContainsFunc(view.Datacenters(), func(dc catalog.Datacenter) bool { return dc.Name == sponsors.Of(by) })
+	if cmd.GetJoin() == nil && cmd.GetCreateToken() == nil || !sponsors.Sponsored(by) || !present {
 		return nil
 	}
 	return &catalog.Refusal{

@@ -35,7 +35,7 @@ func TestNothingIsKeptOfDatacentersThatLeftLongAgo(t *testing.T) {
 		now = now.Add(time.Minute)
 		former := catalog.DatacenterName(fmt.Sprint("former", i))
 		r.CountRefusal(catalog.NewGatewayID(former, "gw0"), catalog.CodeQuota, append(members{former}, present...))
-		r.Spend(budget.Removals, former, now)
+		r.Spend(budget.Removals, former, present, now)
 		r.Confirmed(former, catalog.DatacenterName(fmt.Sprint("of", i)), present, now)
 		assert.LessOrEqual(t, len(r.refused), maxFormer+2)
 		assert.LessOrEqual(t, len(r.spent), 40, "those of twice the clock skew and the interval")

@@ -190,7 +190,7 @@ func PlanVoters(members []Member) (promote, demote []catalog.GatewayID) {
 			eligible = append(eligible, m)
 		}
 	}
-	eligible = withoutSponsored(eligible)
+	eligible = withoutSponsored(eligible, members)
 	target := voterCount(eligible)
 	better := betterLeader(members, func(m Member) bool { return m.Voter || m.Stable && !m.sponsored() })
 	if better != "" {
@@ -218,19 +218,24 @@ func (m Member) sponsored() bool { return m.countsAs() != m.Datacenter }
 
 // withoutSponsored returns members without those of datacenters that count as another one
 // and have no vote, but for as many as there must be for three datacenters, of sponsors with
-// a vote: with those that it invites, one without a vote would have two of three.
-func withoutSponsored(members []Member) []Member {
+// a vote: with those that it invites, one without a vote would have two of three. A sponsor
+// that has left has none. all are all members.
+func withoutSponsored(members, all []Member) []Member {
 	const enough = 3
-	kept, votes := make(map[catalog.DatacenterName]bool), make(map[catalog.DatacenterName]bool)
+	kept, mayVote := make(map[catalog.DatacenterName]bool), make(map[catalog.DatacenterName]bool)
+	present := make(map[catalog.DatacenterName]bool)
+	for _, m := range all {
+		present[m.Datacenter] = present[m.Datacenter] || m.InCatalog
+		mayVote[m.countsAs()] = mayVote[m.countsAs()] || m.Voter
+	}
 	for _, m := range members {
 		if m.Voter || !m.sponsored() {
 			kept[m.Datacenter] = true
 		}
-		votes[m.countsAs()] = votes[m.countsAs()] || m.Voter
 	}
 	var rest []Member
 	for _, m := range members {
-		if kept[m.Datacenter] || len(kept) < enough && votes[m.countsAs()] {
+		if kept[m.Datacenter] || len(kept) < enough && (mayVote[m.countsAs()] || !present[m.countsAs()]) {
 			kept[m.Datacenter] = true
 			rest = append(rest, m)
 		}

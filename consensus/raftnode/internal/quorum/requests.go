@@ -66,7 +66,13 @@ func (r *Requests) allows(kind budget.Kind, by catalog.DatacenterName, view Cata
 			together = together.Add(until.Sub(now))
 		}
 	}
-	return !sponsors.Sponsored(by) || kind.Allows(together, now)
+	return !sponsors.Sponsored(by) || kind.Allows(together, now) && kind.Allows(r.spent[guestsOf(kind, sponsors.Of(by))], now)
+}
+
+// guestsOf returns what those pay with together that count as a datacenter. The catalog has
+// only what each of them has used up while it is a member.
+func guestsOf(kind budget.Kind, dc catalog.DatacenterName) payment {
+	return payment{kind, "guests of " + dc}
 }
 
 func later(a, b time.Time) time.Time {
@@ -77,10 +83,13 @@ func later(a, b time.Time) time.Time {
 }
 
 // Spend records a request that was executed.
-func (r *Requests) Spend(kind budget.Kind, by catalog.DatacenterName, now time.Time) {
+func (r *Requests) Spend(kind budget.Kind, by catalog.DatacenterName, view Catalog, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.spend(payment{kind, by}, now)
+	if sponsors := view.Sponsors(now); sponsors.Sponsored(by) {
+		r.spend(guestsOf(kind, sponsors.Of(by)), now)
+	}
 }
 
 // spend records a request; r.mu is held.
@@ -153,7 +162,7 @@ func (r *Requests) Members(cmd *catalogpb.Command, view Catalog, at, now time.Ti
 		return nil
 	}
 	sponsors := view.Sponsors(at)
-	if refusal := refuseSponsored(cmd, sponsors); refusal != nil {
+	if refusal := refuseSponsored(cmd, view, sponsors); refusal != nil {
 		return refusal
 	}
 	payments := memberChange(cmd, sponsors, at)

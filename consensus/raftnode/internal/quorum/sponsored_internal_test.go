@@ -91,18 +91,23 @@ func TestSponsoredDatacentersUseUpTogetherWhatOneMayRequestAndNothingOfOthers(t 
 	operations := 0
 	for dc, by := range have {
 		for by == "west" && r.Operation("north/gw", have, consensus.LeaderOperation{From: catalog.NewGatewayID(dc, "gw")}, now) == nil {
-			r.Spend(budget.Operations, dc, now)
+			r.Spend(budget.Operations, dc, have, now)
 			operations++
 			require.Less(t, operations, 100)
 		}
 	}
 	assert.Equal(t, budget.Operations.Burst(), operations)
+	for i := range 16 { // what they used up stays when they leave
+		delete(have, catalog.DatacenterName(fmt.Sprint("ghost", i)))
+	}
+	have["next"] = "west"
+	require.Error(t, r.Operation("north/gw", have, consensus.LeaderOperation{From: "next/gw"}, now))
 	for _, dc := range []catalog.DatacenterName{"west", "east", "guest"} {
 		assert.NoError(t, r.Operation("north/gw", have, consensus.LeaderOperation{From: catalog.NewGatewayID(dc, "gw")}, now), dc)
 	}
 	for range 3 {
 		require.Nil(t, r.Removal("guest", "west", have, now))
-		r.Spend(budget.Removals, "guest", now)
+		r.Spend(budget.Removals, "guest", have, now)
 	}
 	assert.NotNil(t, r.Removal("other", "west", have, now), "the guests of east share theirs")
 	assert.Nil(t, r.Removal("east", "guest", have, now))
@@ -118,5 +123,7 @@ func TestASponsoredDatacenterInvitesNone(t *testing.T) {
 		assert.Equal(t, consensus.CodeSponsored, refusal.Code)
 		cmd.Author = "west/gw"
 		assert.Nil(t, r.Members(cmd, have, now, now))
+		cmd.Author = "ghost/gw"
+		assert.Nil(t, r.Members(cmd, invitations{"east": "", "ghost": "west"}, now, now), "its sponsor has left")
 	}
 }
