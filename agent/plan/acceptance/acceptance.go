@@ -39,10 +39,16 @@ type ownedPrefix struct {
 // catalog itself is replicated over it), then the own datacenter (its pods must
 // stay reachable), then the first by name.
 //
+// Of another datacenter, prefixes that no honest leader accepts are not used at all.
+//
 // Of what is left, a prefix of another datacenter never wins over what this
 // host reaches otherwise. The ranges that stay local for that reason are
 // returned aggregated.
 func Decide(overlay netip.Prefix, own catalog.Datacenter, others []catalog.Datacenter, host LocalRanges, found *plan.Problems) (Own, []Remote, []netip.Prefix) {
+	others = slices.Clone(others)
+	for i, dc := range others {
+		others[i] = withinLimits(dc, found)
+	}
 	taken := newAcceptance(overlay, append(others[:len(others):len(others)], own))
 	local := Own{Datacenter: own, Accepted: taken.of(own, found)}
 	kept := host.JudgeOverlay(overlay, found)
@@ -70,6 +76,9 @@ func (l LocalRanges) Withdrawn(list []plan.Withdrawn, claimed []netip.Prefix) []
 	var guarded []netip.Prefix
 	keep := slices.Clone(claimed)
 	for _, w := range list {
+		if tooLarge(w.Prefix.CIDR) {
+			continue // it was not routed
+		}
 		var found plan.Problems // of a datacenter that announces it no more
 		routed, local := l.judge(w.Datacenter, accepted(l.cfg, w.Datacenter, []catalog.Prefix{w.Prefix}), &found)
 		guarded, keep = append(guarded, routed...), append(keep, local...)
