@@ -42,4 +42,5 @@ const (
 	CodeTermAhead      = "raft-term"      // its term is further ahead than elections can raise it
 	CodeMalformed      = "raft-malformed" // no honest member sends its content
 	CodeSnapshotForged = "raft-snapshot"  // the records in its snapshot do not verify
+	CodeUnknownEntry   = "raft-version"   // this build does not support a command in it
 )

@@ -21,7 +21,7 @@ import (
 func computedCodes() []string {
 	return []string{
 		"pod-cidrs-unknown", "service-cidrs-unknown", // agent/kube: what + "-cidrs-unknown"
-		"raft-sender", "raft-not-voter", "raft-term", "raft-malformed", "raft-snapshot", // agent/membership: the code of a refused message
+		"raft-sender", "raft-not-voter", "raft-term", "raft-malformed", "raft-snapshot", "raft-version", // agent/membership: the code of a refused message
 	}
 }
 

@@ -138,14 +138,24 @@ const (
 )
 
 func refusedProblem(r consensus.Refused) plan.Problem {
+	dc, who := r.Gateway.Datacenter(), "gateway "+string(r.Gateway)
+	if r.Gateway == catalog.GatewayID(dc) { // those beyond the ones that are counted each
+		who = "datacenter " + string(dc)
+	}
+	if r.Code == consensus.CodeUnknownEntry {
+		return plan.Problem{
+			Code: r.Code, Severity: plan.Error, Subject: who,
+			Message: fmt.Sprintf("%s sent %d messages of raft with a change that this version of meshd does not support, and this gateway refused them: %s",
+				who, r.Count, r.Message),
+			Remedy: fmt.Sprintf("upgrade meshd on this host to the version of the other gateways; if it has that, "+
+				"find out with the operator of %s whether %s is compromised", dc, who),
+		}
+	}
 	return plan.Problem{
-		Code:     r.Code,
-		Severity: plan.Error,
-		Subject:  "gateway " + string(r.Gateway),
-		Message: fmt.Sprintf("gateway %s sent %d messages of raft that no honest member sends, and this gateway refused them: %s",
-			r.Gateway, r.Count, r.Message),
+		Code: r.Code, Severity: plan.Error, Subject: who,
+		Message: fmt.Sprintf("%s sent %d messages of raft that no honest member sends, and this gateway refused them: %s", who, r.Count, r.Message),
 		Remedy: fmt.Sprintf("find out with the operator of %s whether that gateway is compromised; if it is, run meshctl datacenter remove %s",
-			r.Gateway.Datacenter(), r.Gateway.Datacenter()),
+			dc, dc),
 	}
 }
 

@@ -26,3 +26,14 @@ func TestRefusedMessagesOfRaftAreAProblemForTenMinutes(t *testing.T) {
 	refused.Count = strayMessages + 1
 	assert.Len(t, refusedProblems(consensus.Status{Leader: "east/gw", Refused: []consensus.Refused{refused}}, now), 1)
 }
+
+func TestARefusedChangeOfALaterVersionHasTheUpgradeAsRemedy(t *testing.T) {
+	now := time.Now()
+	refused := consensus.Refused{Gateway: "west/gw", Code: consensus.CodeUnknownEntry, Count: 3, Last: now, Message: "command is unknown"}
+	problems := refusedProblems(consensus.Status{Refused: []consensus.Refused{refused}}, now)
+	require.Len(t, problems, 1)
+	assert.Contains(t, problems[0].Remedy, "upgrade meshd on this host")
+	assert.Equal(t, "gateway west/gw", problems[0].Subject)
+	refused.Gateway = "west"
+	assert.Equal(t, "datacenter west", refusedProblems(consensus.Status{Refused: []consensus.Refused{refused}}, now)[0].Subject, "other gateways of it")
+}

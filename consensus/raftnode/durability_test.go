@@ -367,24 +367,14 @@ func TestASeedIsServedUntilTheLogArrives(t *testing.T) {
 
 func TestAnUnknownCommandInTheLogStopsTheMember(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		c := consensustest.New(t, 3, consensustest.Options{})
-		leader := c.Leader()
-		before := consensustest.Encode(t, leader.Node.View())
-		require.Error(t, leader.Node.WriteRaw(encodeUnknown(t)))
-		err := leader.Wait()
+		c := consensustest.New(t, 1, consensustest.Options{})
+		m := c.Leader()
+		before := consensustest.Encode(t, m.Node.View())
+		require.Error(t, m.Node.WriteRaw(encodeUnknown(t)))
+		err := m.Wait()
 		require.ErrorIs(t, err, catalog.ErrUnknownCommand)
 		require.ErrorContains(t, err, "upgrade meshd")
-		time.Sleep(time.Minute) // its successor stops too; the last member mostly has no quorum that commits the entry
-		stopped := 0
-		for _, m := range others(c, leader) {
-			require.Equal(t, before, consensustest.Encode(t, m.Node.View()), "nothing after it was applied")
-			if m.Node.Status().Role == "" {
-				require.ErrorIs(t, m.Wait(), catalog.ErrUnknownCommand)
-				stopped++
-			}
-		}
-		require.Positive(t, stopped)
-		m := leader
+		require.Equal(t, before, consensustest.Encode(t, m.Node.View()), "nothing after it was applied")
 		m.Open()
 		require.Equal(t, before, consensustest.Encode(t, m.Node.View()), "the entry was not recorded as applied")
 		require.NoError(t, m.Node.Close())

@@ -5,14 +5,17 @@ import (
 	"fmt"
 	"math"
 	"net"
+	"slices"
 	"testing"
 	"time"
 
+	"github.com/hashicorp/raft"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 	"github.com/meshway/meshway/consensus/consensustest"
 	"github.com/meshway/meshway/consensus/raftnode/raftnodetest"
 )
@@ -136,6 +139,73 @@ func TestATermFarAheadIsRefusedAlsoFromAVoter(t *testing.T) {
 		}
 		time.Sleep(20 * time.Second)
 		requireUnharmed(t, c, leader, term, key)
+	})
+}
+
+// A member that has such an entry in its log stops at it, also after a restart.
+func TestAVoterCannotSendAnEntryThatNoMemberCanApply(t *testing.T) {
+	newer := catalog.NewRemoveGateway("west/gw")
+	newer.Version = catalog.Level + 1
+	unsupported, err := catalog.Marshal(newer)
+	require.NoError(t, err)
+	many, err := catalog.Marshal(slices.Repeat([]*catalogpb.Command{{Ignorable: true}}, 1<<16)...)
+	require.NoError(t, err)
+	for name, entry := range map[string]struct {
+		kind raft.LogType
+		data []byte
+		code string
+	}{
+		"a command of a later build":     {raft.LogCommand, unsupported, consensus.CodeUnknownEntry},
+		"a command without a body":       {raft.LogCommand, []byte{0x0a, 0x00}, consensus.CodeUnknownEntry},
+		"an unknown field":               {raft.LogCommand, []byte{0x7a, 0x00}, consensus.CodeUnknownEntry},
+		"no protobuf":                    {raft.LogCommand, []byte("\xff\xff"), consensus.CodeMalformed},
+		"commands that take much memory": {raft.LogCommand, many, consensus.CodeMalformed},
+		"a configuration without voters": {raft.LogConfiguration, raft.EncodeConfiguration(raft.Configuration{Servers: []raft.Server{
+			{ID: "west/gw", Address: "west/gw", Suffrage: raft.Nonvoter},
+		}}), consensus.CodeMalformed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				c, leader, plain, key := attacked(t)
+				voter := others(c, leader, plain)[0]
+				f := newForger(t, c, voter.ID)
+				status := leader.Node.Status()
+				for _, m := range others(c, voter) {
+					require.ErrorContains(t, f.Entry(m.ID, status.Term+1, status.CommitIndex, status.Term, entry.kind, entry.data), "entry 0: ", "%s", m.ID)
+				}
+				time.Sleep(20 * time.Second)
+				requireUnharmed(t, c, leader, status.Term, key)
+				for _, m := range others(c, voter) {
+					refused := m.Node.Status().Refused
+					require.Len(t, refused, 1, "%s", m.ID)
+					require.Equal(t, voter.ID, refused[0].Gateway)
+					require.Equal(t, entry.code, refused[0].Code)
+				}
+			})
+		})
+	}
+}
+
+// A leader of a later build does not write it while a member does not support it.
+func TestAnUnknownCommandOfTheLeaderDoesNotEnterTheLogOfOthers(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := consensustest.New(t, 3, consensustest.Options{})
+		leader := c.Leader()
+		key := consensustest.Key{Owner: leader.ID, Name: "web"}
+		write(t, leader, key, "x")
+		go func() { _ = leader.Node.WriteRaw(encodeUnknown(t)) }()
+		c.Until("the others to refuse it", func() bool {
+			return !slices.ContainsFunc(others(c, leader), func(m *consensustest.Member) bool { return len(m.Node.Status().Refused) == 0 })
+		})
+		for _, m := range others(c, leader) {
+			refused := m.Node.Status().Refused
+			require.Equal(t, consensus.CodeUnknownEntry, refused[0].Code)
+			require.Contains(t, refused[0].Message, "upgrade meshd")
+		}
+		leader.Kill()
+		write(t, others(c, leader)[0], key, "y")
+		leader.Restart()
+		c.WaitEqual()
 	})
 }
 

@@ -34,6 +34,30 @@ func BenchmarkApply(b *testing.B) {
 	}
 }
 
+// BenchmarkCheckEntry checks the entries of BenchmarkApply.
+func BenchmarkCheckEntry(b *testing.B) {
+	for _, size := range []int{1, 64} {
+		b.Run(fmt.Sprintf("commands=%d", size), func(b *testing.B) {
+			m := federationOfThree(b)
+			registerServices(m, 100)
+			entries := changes(m, size)
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				if err := catalog.CheckEntry(entries[i%len(entries)]); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+func TestEntriesOfThisBuildAreCheckedWithoutDecodingThem(t *testing.T) {
+	for i, entry := range populated(t).log {
+		allocated := testing.AllocsPerRun(1, func() { require.NoError(t, catalog.CheckEntry(entry)) })
+		require.LessOrEqual(t, allocated, 4.0, "entry %d", i)
+	}
+}
+
 // BenchmarkJudge judges calls that change services in a catalog of ten thousand.
 func BenchmarkJudge(b *testing.B) {
 	for _, size := range []int{1, 256} {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/replica"
 	"github.com/meshway/meshway/consensus/catalog/snapshot"
 )
@@ -31,6 +32,9 @@ func FuzzApply(f *testing.F) {
 			rb, errB := b.Apply(1000, entry)
 			require.Equal(t, ra, rb)
 			require.Equal(t, errA == nil, errB == nil)
+			if catalog.CheckEntry(entry) == nil {
+				require.NoError(t, errA)
+			}
 			after := encode(t, a.View())
 			require.Equal(t, after, encode(t, b.View()))
 			restored, err := replica.Decode(bytes.NewReader(after))

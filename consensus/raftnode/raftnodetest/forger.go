@@ -4,6 +4,7 @@ package raftnodetest
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"net"
 	"time"
 
@@ -73,6 +74,23 @@ func (f *Forger) Forgeries(term uint64) map[string]Forgery {
 			return f.transport.InstallSnapshot(raft.ServerID(to), raft.ServerAddress(to), request, new(raft.InstallSnapshotResponse), &empty)
 		},
 	}
+}
+
+// Entry sends an entry that follows the entry index of term previous, as a leader of term
+// does after it has committed the entry.
+func (f *Forger) Entry(to catalog.GatewayID, term, index, previous uint64, kind raft.LogType, data []byte) error {
+	name := []byte(f.Name)
+	request := &raft.AppendEntriesRequest{
+		RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: name, Addr: name}, Leader: name, //nolint:staticcheck // as raft sends it
+		Term: term, PrevLogEntry: index, PrevLogTerm: previous, LeaderCommitIndex: index + 1,
+		Entries: []*raft.Log{{Index: index + 1, Term: term, Type: kind, Data: data}},
+	}
+	var response raft.AppendEntriesResponse
+	err := f.transport.AppendEntries(raft.ServerID(to), raft.ServerAddress(to), request, &response)
+	if err == nil && !response.Success {
+		return fmt.Errorf("raft of %s refused the entry", to)
+	}
+	return err
 }
 
 // Snapshot sends a snapshot that ends with the entry index, as a leader does.

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/meshway/meshway/consensus"
+	"github.com/meshway/meshway/consensus/catalog"
 )
 
 // endlessRequest returns the begin of an AppendEntries request, up to the data of an
@@ -60,14 +61,23 @@ func TestAVoterCannotSendAMessageWithoutAnEnd(t *testing.T) {
 	})
 }
 
+// entryOf returns an entry of a command with size bytes.
+func entryOf(t testing.TB, size int) []byte {
+	t.Helper()
+	entry, err := catalog.Marshal(catalog.NewRemoveGateway(catalog.GatewayID(strings.Repeat("x", size))))
+	require.NoError(t, err)
+	return entry
+}
+
 func TestAVoterSendsManyLargeMessages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPair(t)
 		p.server.inbound.most = 2 << 20
 		for i := range 8 {
 			served := p.answer(&raft.AppendEntriesResponse{Term: 7, Success: true}, nil)
-			entry := &raft.Log{Index: 1, Term: 7, Type: raft.LogCommand, Data: make([]byte, 1<<20)}
-			request := &raft.AppendEntriesRequest{RPCHeader: headerOf("a/1"), Term: 7, Entries: []*raft.Log{entry}}
+			request := &raft.AppendEntriesRequest{RPCHeader: headerOf("a/1"), Term: 7, Entries: []*raft.Log{
+				{Index: 1, Term: 7, Type: raft.LogCommand, Data: entryOf(t, 512<<10)}, {Index: 2, Term: 7, Type: raft.LogCommand, Data: entryOf(t, 512<<10)},
+			}}
 			require.NoError(t, p.client.AppendEntries("b/1", "b/1", request, new(raft.AppendEntriesResponse)), i)
 			<-served
 		}

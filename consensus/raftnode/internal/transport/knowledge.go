@@ -21,6 +21,9 @@ const maxTermLead = 1 << 20
 // the one that admitted it.
 const admittedTermLead = 64
 
+// maxConfiguration bounds a configuration: a gateway takes up to about 300 bytes in it.
+const maxConfiguration = 8 << 20
+
 // Knowledge is by what this member judges whether a gateway may send it a message.
 type Knowledge struct {
 	Term          uint64              // of this member, or a later one that a majority reports
@@ -101,6 +104,8 @@ func (k Knowledge) check(from catalog.GatewayID, command any) *Refusal {
 		return nil
 	case errors.Is(err, errLaterTerm):
 		return refuse("", "%s of gateway %s: %s", m.kind, from, err)
+	case errors.Is(err, catalog.ErrUnknownCommand):
+		return refuse(consensus.CodeUnknownEntry, "%s of gateway %s: %s", m.kind, from, err)
 	}
 	return refuse(consensus.CodeMalformed, "%s of gateway %s: %s", m.kind, from, err)
 }
@@ -164,8 +169,16 @@ func checkEntry(entry *raft.Log, index, term uint64) error {
 	case entry.Term > term:
 		return errLaterTerm
 	}
+	if len(entry.Extensions) > 0 {
+		return errors.New("it has extensions")
+	}
 	switch entry.Type {
-	case raft.LogCommand, raft.LogNoop, raft.LogBarrier:
+	case raft.LogCommand:
+		return catalog.CheckEntry(entry.Data)
+	case raft.LogNoop, raft.LogBarrier:
+		if len(entry.Data) > 0 {
+			return errors.New("it has data, and is none of those that have")
+		}
 		return nil
 	case raft.LogConfiguration:
 		return checkConfiguration(entry.Data)
@@ -174,15 +187,39 @@ func checkEntry(entry *raft.Log, index, term uint64) error {
 	return fmt.Errorf("it has type %d", entry.Type)
 }
 
-// checkConfiguration decodes a configuration. Raft panics if it cannot.
+// checkConfiguration decodes a configuration. Raft panics if it cannot, and no longer checks
+// one that it has from another member.
 func checkConfiguration(data []byte) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("read the configuration: %v", r)
 		}
 	}()
-	if len(raft.DecodeConfiguration(data).Servers) == 0 {
-		return errors.New("the configuration is empty")
+	if len(data) > maxConfiguration {
+		return fmt.Errorf("the configuration has %d bytes, the maximum is %d", len(data), maxConfiguration)
+	}
+	return checkServers(raft.DecodeConfiguration(data).Servers)
+}
+
+// checkServers returns what raft refuses in a change of the configuration, or that an
+// address is not that of its gateway. No voter of it could be elected.
+func checkServers(servers []raft.Server) error {
+	voters, seen := 0, make(map[raft.ServerID]bool, len(servers))
+	for _, s := range servers {
+		switch {
+		case s.ID == "" || string(s.Address) != string(s.ID):
+			return fmt.Errorf("the configuration has address %q of gateway %q", s.Address, s.ID)
+		case seen[s.ID]:
+			return fmt.Errorf("the configuration has gateway %q twice", s.ID)
+		case s.Suffrage == raft.Voter:
+			voters++
+		case s.Suffrage != raft.Nonvoter:
+			return fmt.Errorf("the configuration has suffrage %d of gateway %q", s.Suffrage, s.ID)
+		}
+		seen[s.ID] = true
+	}
+	if voters == 0 {
+		return errors.New("the configuration has no voter")
 	}
 	return nil
 }

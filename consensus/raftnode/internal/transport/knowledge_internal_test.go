@@ -38,6 +38,11 @@ func TestOnlyWhatAnHonestVoterSendsReachesRaft(t *testing.T) {
 	}
 	const unrecorded = "refused and not recorded"
 	alone := raft.EncodeConfiguration(configuration("b/1"))
+	servers := func(list ...raft.Server) *raft.AppendEntriesRequest {
+		return entries(entry(5, 7, raft.LogConfiguration, raft.EncodeConfiguration(raft.Configuration{Servers: list})))
+	}
+	extended := entry(5, 7, raft.LogNoop, nil)
+	extended.Extensions = []byte("more")
 	tests := map[string]struct {
 		knowledge Knowledge
 		sender    catalog.GatewayID
@@ -72,6 +77,20 @@ func TestOnlyWhatAnHonestVoterSendsReachesRaft(t *testing.T) {
 		"an entry of a later term":           {member, "b/1", entries(entry(5, 8, raft.LogNoop, nil)), unrecorded},
 		"an entry of an unknown type":        {member, "b/1", entries(entry(5, 7, 99, nil)), consensus.CodeMalformed},
 		"a configuration on which it panics": {member, "b/1", entries(entry(5, 7, raft.LogConfiguration, []byte("no msgpack"))), consensus.CodeMalformed},
+		"a command":                          {member, "b/1", entries(entry(5, 7, raft.LogCommand, entryOf(t, 16))), ""},
+		"a command that is not supported":    {member, "b/1", entries(entry(5, 7, raft.LogCommand, []byte{0x0a, 0x00})), consensus.CodeUnknownEntry},
+		"a command that is no protobuf":      {member, "b/1", entries(entry(5, 7, raft.LogCommand, []byte("\xff\xff"))), consensus.CodeMalformed},
+		"a command that is too long":         {member, "b/1", entries(entry(5, 7, raft.LogCommand, entryOf(t, 1<<20))), consensus.CodeMalformed},
+		"the first entry of a term":          {member, "b/1", entries(entry(5, 7, raft.LogNoop, nil), entry(6, 7, raft.LogBarrier, nil)), ""},
+		"a noop with data":                   {member, "b/1", entries(entry(5, 7, raft.LogNoop, []byte("data"))), consensus.CodeMalformed},
+		"a barrier with data":                {member, "b/1", entries(entry(5, 7, raft.LogBarrier, []byte("data"))), consensus.CodeMalformed},
+		"an entry with extensions":           {member, "b/1", entries(extended), consensus.CodeMalformed},
+		"voters and others":                  {member, "b/1", servers(raft.Server{ID: "b/1", Address: "b/1"}, raft.Server{ID: "d/0", Address: "d/0", Suffrage: raft.Nonvoter}), ""},
+		"a configuration without voters":     {member, "b/1", servers(raft.Server{ID: "b/1", Address: "b/1", Suffrage: raft.Nonvoter}), consensus.CodeMalformed},
+		"one with a gateway twice":           {member, "b/1", servers(raft.Server{ID: "b/1", Address: "b/1"}, raft.Server{ID: "b/1", Address: "b/1"}), consensus.CodeMalformed},
+		"one with the address of another":    {member, "b/1", servers(raft.Server{ID: "b/1", Address: "c/1"}), consensus.CodeMalformed},
+		"one with a gateway without a name":  {member, "b/1", servers(raft.Server{ID: "b/1", Address: "b/1"}, raft.Server{}), consensus.CodeMalformed},
+		"one with an unknown suffrage":       {member, "b/1", servers(raft.Server{ID: "b/1", Address: "b/1"}, raft.Server{ID: "c/1", Address: "c/1", Suffrage: 9}), consensus.CodeMalformed},
 		"peers of a former version":          {member, "b/1", entries(entry(5, 7, raft.LogAddPeerDeprecated, []byte("no msgpack"))), consensus.CodeMalformed},
 		"a snapshot":                         {member, "b/1", &raft.InstallSnapshotRequest{RPCHeader: headerOf("b/1"), Term: 7, LastLogTerm: 7, Configuration: alone}, ""},
 		"a snapshot of a later term":         {member, "b/1", &raft.InstallSnapshotRequest{RPCHeader: headerOf("b/1"), Term: 7, LastLogTerm: 8, Configuration: alone}, unrecorded},

@@ -25,7 +25,7 @@ func FuzzStream(f *testing.F) {
 		func(t *Transport) error {
 			return t.AppendEntries("b/1", "b/1", &raft.AppendEntriesRequest{
 				RPCHeader: headerOf("a/1"), Term: 7, PrevLogEntry: 3,
-				Entries: []*raft.Log{{Index: 4, Term: 7, Type: raft.LogCommand, Data: []byte("data")}},
+				Entries: []*raft.Log{{Index: 4, Term: 7, Type: raft.LogCommand, Data: entryOf(f, 16)}},
 			}, new(raft.AppendEntriesResponse))
 		},
 		func(t *Transport) error {
