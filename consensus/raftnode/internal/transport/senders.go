@@ -17,6 +17,11 @@ const (
 	admittedLifetime = 10 * time.Minute
 	// refusedLogInterval limits the log of refused messages of one gateway.
 	refusedLogInterval = time.Minute
+	// maxRefused is how many counts of refused messages are kept for the gateways of one
+	// datacenter. A CA can issue certificates to any number; further ones are counted together.
+	maxRefused = 64
+	// refusedLifetime is how long a count is kept after its last message.
+	refusedLifetime = 24 * time.Hour
 )
 
 // Senders is what this member has learned, beside raft's configuration, of the members
@@ -125,14 +130,31 @@ func (s *Senders) Count(from catalog.GatewayID, why *Refusal, now time.Time) (lo
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	key := refusedKey{from, why.Code}
+	if s.refused[key] == nil && s.refusedOf(from.Datacenter(), now) >= maxRefused {
+		key.gateway = catalog.GatewayID(from.Datacenter())
+	}
 	r := s.refused[key]
 	if r == nil {
-		r = &consensus.Refused{Gateway: from, Code: why.Code}
+		r = &consensus.Refused{Gateway: key.gateway, Code: why.Code}
 		s.refused[key] = r
 	}
 	log = now.Sub(r.Last) >= refusedLogInterval
 	r.Count, r.Last, r.Message = r.Count+1, now, why.Error()
 	return log
+}
+
+// refusedOf returns how many counts are kept for the gateways of a datacenter, and deletes
+// those of which the last message was long ago; s.mu is held.
+func (s *Senders) refusedOf(dc catalog.DatacenterName, now time.Time) (n int) {
+	for key, r := range s.refused {
+		switch {
+		case now.Sub(r.Last) >= refusedLifetime:
+			delete(s.refused, key)
+		case key.gateway.Datacenter() == dc && key.gateway != catalog.GatewayID(dc):
+			n++
+		}
+	}
+	return n
 }
 
 // Refused returns what was refused, sorted.
