@@ -36,6 +36,15 @@ type inbound struct {
 	done      chan struct{}
 	running   sync.WaitGroup
 	believed  believed
+	large     *gate // for messages of more than smallMessage
+	snapshots *gate // for their content, which is read before it is verified
+}
+
+func newInbound(cfg Config) *inbound {
+	return &inbound{
+		cfg: cfg, most: largeMessage, consumer: make(chan raft.RPC), done: make(chan struct{}),
+		large: newGate(), snapshots: newGate(),
+	}
 }
 
 // run accepts streams until done is closed.
@@ -56,20 +65,25 @@ func (in *inbound) run(layer *streamLayer) {
 
 // serve passes the messages of one stream until it ends.
 func (in *inbound) serve(conn net.Conn, from catalog.GatewayID) {
-	bounded := &boundedStream{Conn: conn, exceeded: func() bool { return in.exceeded(from) }, most: in.most}
+	bounded := &boundedStream{Conn: conn, most: in.most}
 	only := &onlyStream{conn: bounded, accepted: make(chan struct{}, 1), closed: make(chan struct{})}
 	only.accepted <- struct{}{}
+	p := &passage{from: from, end: func() { _ = only.Close() }}
+	bounded.exceeded = func() bool { return in.exceeded(p) }
 	messages := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream: only, Timeout: in.cfg.RPCTimeout, Logger: in.cfg.Log, MaxRPCsInFlight: 1,
 	})
 	defer messages.Close()
+	defer in.leave(p)
+	defer p.ended.Store(true)
 	for {
 		select {
 		case rpc := <-messages.Consumer():
 			bounded.begin(contentSize(rpc.Command))
-			if !in.pass(from, rpc) {
+			if !in.pass(p, rpc, only.closed) {
 				return
 			}
+			in.leave(p) // raft has the message
 		case <-only.closed:
 			return
 		case <-in.done:
@@ -87,23 +101,35 @@ func contentSize(command any) int64 {
 	return 0
 }
 
-// exceeded reports whether a gateway may not send messages with entries.
-func (in *inbound) exceeded(from catalog.GatewayID) bool {
-	if k := in.knowledge(); k.votes(from) || from == k.Leader {
-		return false
+// leave ends that a stream sends what takes much memory.
+func (in *inbound) leave(p *passage) {
+	in.large.leave(p)
+	in.snapshots.leave(p)
+}
+
+// exceeded reports whether a stream may not send more of a message than a small one has: its
+// gateway may not send messages with entries, or another stream sends a large message.
+func (in *inbound) exceeded(p *passage) bool {
+	k := in.knowledge()
+	if k.votes(p.from) || p.from == k.Leader {
+		return !in.large.enter(p, k.Leader)
 	}
-	in.cfg.Refused(from, refuse(consensus.CodeNotAVoter,
-		"gateway %s sent a message of more than %d bytes and is not a voter in the configuration of this member", from, smallMessage))
+	in.cfg.Refused(p.from, refuse(consensus.CodeNotAVoter,
+		"gateway %s sent a message of more than %d bytes and is not a voter in the configuration of this member", p.from, smallMessage))
 	return true
 }
 
-// pass passes a message to raft. It reports false if the stream has to end.
-func (in *inbound) pass(from catalog.GatewayID, rpc raft.RPC) bool {
+// pass passes a message to raft, unless the stream ends before. It reports false if the
+// stream has to end.
+func (in *inbound) pass(p *passage, rpc raft.RPC, closed <-chan struct{}) bool {
 	snapshot, isSnapshot := rpc.Command.(*raft.InstallSnapshotRequest)
 	knowledge := in.knowledge()
-	refusal := knowledge.check(from, rpc.Command)
+	refusal := knowledge.check(p.from, rpc.Command)
+	if refusal == nil && isSnapshot && !in.snapshots.enter(p, knowledge.Leader) {
+		refusal = refuse("", "the snapshot of gateway %s is refused while that of another one is read", p.from)
+	}
 	if refusal == nil && isSnapshot {
-		rpc.Reader, refusal = in.verify(from, snapshot.Size, rpc.Reader)
+		rpc.Reader, refusal = in.verify(p.from, snapshot.Size, rpc.Reader)
 	}
 	if refusal == nil && isSnapshot && in.outdated(snapshot) {
 		header := raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(in.cfg.ID), Addr: []byte(in.cfg.ID)}
@@ -112,7 +138,7 @@ func (in *inbound) pass(from catalog.GatewayID, rpc raft.RPC) bool {
 	}
 	if refusal != nil {
 		if refusal.Code != "" {
-			in.cfg.Refused(from, refusal)
+			in.cfg.Refused(p.from, refusal)
 		}
 		rpc.Respond(nil, refusal)
 		return !isSnapshot // its content would be read as messages
@@ -132,6 +158,9 @@ func (in *inbound) pass(from catalog.GatewayID, rpc raft.RPC) bool {
 	select {
 	case in.consumer <- rpc:
 		return true
+	case <-closed:
+		rpc.Respond(nil, net.ErrClosed)
+		return false
 	case <-in.done:
 		return false
 	}

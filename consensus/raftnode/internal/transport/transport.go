@@ -32,7 +32,8 @@ import (
 // It checks the sender of a message, and what raft would do with it: see Knowledge. Raft
 // trusts every message that arrives.
 //
-// It ends a stream on which a message is longer than its sender may send: see boundedStream.
+// It ends a stream on which a message is longer than its sender may send: see boundedStream. It
+// reads one large message and one snapshot at a time: see gate.
 type Transport struct {
 	*raft.NetworkTransport
 	layer    *streamLayer
@@ -87,7 +88,7 @@ func New(cfg Config) *Transport {
 			MaxRPCsInFlight: 1, // no pipeline
 		}),
 		layer:    layer,
-		inbound:  &inbound{cfg: cfg, most: largeMessage, consumer: make(chan raft.RPC), done: make(chan struct{})},
+		inbound:  newInbound(cfg),
 		contacts: cfg.Contacts,
 		ready:    make(chan struct{}),
 	}
