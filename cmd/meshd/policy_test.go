@@ -39,13 +39,14 @@ func TestImportDirections(t *testing.T) {
 
 	t.Run("packages import only those below", func(t *testing.T) {
 		for name, allowed := range map[string][]string{
-			"consensus/catalog":           {"consensus/catalog/catalogpb"}, // records and commands: pure
-			"consensus/catalog/overlay":   {"consensus/catalog"},
-			"consensus/catalog/sponsor":   {"consensus/catalog"},
-			"consensus/catalog/quota":     {"consensus/catalog", "consensus/catalog/sponsor"},
-			"consensus/catalog/budget":    {"consensus/catalog"},
-			"consensus/catalog/allowlist": {"consensus/catalog", "consensus/catalog/catalogpb", "consensus/catalog/sponsor"},
-			"consensus/catalog/jointoken": {"consensus/catalog"},
+			"consensus/catalog":            {"consensus/catalog/catalogpb"}, // records and commands: pure
+			"consensus/catalog/overlay":    {"consensus/catalog"},
+			"consensus/catalog/sponsor":    {"consensus/catalog"},
+			"consensus/catalog/quota":      {"consensus/catalog", "consensus/catalog/sponsor"},
+			"consensus/catalog/budget":     {"consensus/catalog"},
+			"consensus/catalog/allowlist":  {"consensus/catalog", "consensus/catalog/catalogpb", "consensus/catalog/sponsor"},
+			"consensus/catalog/jointoken":  {"consensus/catalog"},
+			"consensus/catalog/entrycheck": {"consensus/catalog", "consensus/catalog/catalogpb"},
 			"consensus/catalog/agreement": {
 				"consensus/catalog", "consensus/catalog/allowlist", "consensus/catalog/budget", "consensus/catalog/catalogpb", "consensus/catalog/quota",
 			},
@@ -71,7 +72,7 @@ func TestImportDirections(t *testing.T) {
 			"consensus/raftnode/internal/history":   {"consensus", "consensus/catalog", "consensus/catalog/catalogpb"},
 			"consensus/raftnode/internal/proposals": {"consensus", "consensus/catalog", "consensus/catalog/catalogpb"},
 			"consensus/raftnode/internal/voting":    {"consensus/catalog"},
-			"consensus/raftnode/internal/transport": {"consensus", "consensus/catalog"},
+			"consensus/raftnode/internal/transport": {"consensus", "consensus/catalog", "consensus/catalog/entrycheck"},
 			"agent/config":                          {"agent/suggest", "consensus/catalog"},
 			"agent/suggest":                         {},
 			"tunnel/secret":                         {},
@@ -175,6 +176,7 @@ func TestImportDirections(t *testing.T) {
 			"consensus/catalog/quota":            append(io, "crypto/rand", "log/slog"),
 			"consensus/catalog/replica":          append(io, "crypto/rand", "log/slog"),
 			"consensus/catalog/snapshot":         append(io, "crypto/rand", "log/slog"),
+			"consensus/catalog/entrycheck":       append(io, "crypto/rand", "log/slog"),
 			"agent/interference":                 append(io, "crypto/rand", "log/slog", "context"),
 			"agent/plan":                         append(io, "crypto/rand", "log/slog", "context"),
 			"agent/plan/acceptance":              append(io, "crypto/rand", "log/slog", "context"),

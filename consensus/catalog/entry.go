@@ -14,14 +14,6 @@ import (
 // others, so the member must stop until it is upgraded.
 var ErrUnknownCommand = errors.New("command is unknown to this version of meshd: upgrade meshd")
 
-// Bounds of an entry, several times what a leader writes: 256 KiB of commands that have at
-// least an author and a time. One of many tiny commands takes
-// a hundred times its size in memory.
-const (
-	maxEntrySize     = 1 << 20
-	maxEntryCommands = 16 << 10
-)
-
 // Marshal encodes commands as the data of one raft log entry. The encoding is
 // deterministic.
 func Marshal(cmds ...*catalogpb.Command) ([]byte, error) {
@@ -43,31 +35,6 @@ func Unmarshal(b []byte) ([]*catalogpb.Command, error) {
 		return nil, fmt.Errorf("decode entry: %w", ErrUnknownCommand)
 	}
 	return entry.GetCommands(), nil
-}
-
-// CheckEntry returns why State.Apply cannot apply the data of a raft log entry, or why it would
-// cost more than one of an honest leader, or nil. A member stops at such an entry for good.
-// The error is ErrUnknownCommand if a later build may apply it.
-func CheckEntry(b []byte) error {
-	if len(b) > maxEntrySize {
-		return fmt.Errorf("the entry has %d bytes, the maximum is %d", len(b), maxEntrySize)
-	}
-	if newEntryScan().supported(b) {
-		return nil
-	}
-	cmds, err := Unmarshal(b)
-	if err != nil {
-		return err
-	}
-	if len(cmds) > maxEntryCommands {
-		return fmt.Errorf("the entry has %d commands, the maximum is %d", len(cmds), maxEntryCommands)
-	}
-	for i, cmd := range cmds {
-		if err := CheckSupported(cmd); err != nil && !cmd.GetIgnorable() {
-			return fmt.Errorf("command %d by %q: %w", i, Shorten(cmd.GetAuthor()), err)
-		}
-	}
-	return nil
 }
 
 // CheckSupported returns ErrUnknownCommand if this build does not support cmd.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+	"github.com/meshway/meshway/consensus/catalog/entrycheck"
 	"github.com/meshway/meshway/consensus/catalog/quota"
 	"github.com/meshway/meshway/consensus/catalog/replica"
 )
@@ -43,7 +44,7 @@ func BenchmarkCheckEntry(b *testing.B) {
 			entries := changes(m, size)
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
-				if err := catalog.CheckEntry(entries[i%len(entries)]); err != nil {
+				if err := entrycheck.Check(entries[i%len(entries)]); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -53,7 +54,7 @@ func BenchmarkCheckEntry(b *testing.B) {
 
 func TestEntriesOfThisBuildAreCheckedWithoutDecodingThem(t *testing.T) {
 	for i, entry := range populated(t).log {
-		allocated := testing.AllocsPerRun(1, func() { require.NoError(t, catalog.CheckEntry(entry)) })
+		allocated := testing.AllocsPerRun(1, func() { require.NoError(t, entrycheck.Check(entry)) })
 		require.LessOrEqual(t, allocated, 4.0, "entry %d", i)
 	}
 }

@@ -7,7 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/entrycheck"
 	"github.com/meshway/meshway/consensus/catalog/replica"
 	"github.com/meshway/meshway/consensus/catalog/snapshot"
 )
@@ -32,7 +32,7 @@ func FuzzApply(f *testing.F) {
 			rb, errB := b.Apply(1000, entry)
 			require.Equal(t, ra, rb)
 			require.Equal(t, errA == nil, errB == nil)
-			if catalog.CheckEntry(entry) == nil {
+			if entrycheck.Check(entry) == nil {
 				require.NoError(t, errA)
 			}
 			after := encode(t, a.View())

@@ -9,6 +9,7 @@ import (
 
 	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/entrycheck"
 )
 
 // maxTermLead is how far the term of a message may be ahead of that of this member.
@@ -174,7 +175,7 @@ func checkEntry(entry *raft.Log, index, term uint64) error {
 	}
 	switch entry.Type {
 	case raft.LogCommand:
-		return catalog.CheckEntry(entry.Data)
+		return entrycheck.Check(entry.Data)
 	case raft.LogNoop, raft.LogBarrier:
 		if len(entry.Data) > 0 {
 			return errors.New("it has data, and is none of those that have")

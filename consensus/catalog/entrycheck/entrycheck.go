@@ -1,13 +1,50 @@
-package catalog
+// Package entrycheck decides which raft log entries of other members this build can apply. It
+// is pure.
+package entrycheck
 
 import (
+	"fmt"
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 )
+
+// Bounds of an entry, several times what a leader writes: 256 KiB of commands that have at
+// least an author and a time. One of many tiny commands takes
+// a hundred times its size in memory.
+const (
+	maxEntrySize     = 1 << 20
+	maxEntryCommands = 16 << 10
+)
+
+// Check returns why replica.State.Apply cannot apply the data of a raft log entry, or why that
+// would cost more than an entry of an honest leader, or nil. A member stops permanently at such
+// an entry. The error is catalog.ErrUnknownCommand if a later build may apply it.
+func Check(b []byte) error {
+	if len(b) > maxEntrySize {
+		return fmt.Errorf("the entry has %d bytes, the maximum is %d", len(b), maxEntrySize)
+	}
+	if newEntryScan().supported(b) {
+		return nil
+	}
+	cmds, err := catalog.Unmarshal(b)
+	if err != nil {
+		return err
+	}
+	if len(cmds) > maxEntryCommands {
+		return fmt.Errorf("the entry has %d commands, the maximum is %d", len(cmds), maxEntryCommands)
+	}
+	for i, cmd := range cmds {
+		if err := catalog.CheckSupported(cmd); err != nil && !cmd.GetIgnorable() {
+			return fmt.Errorf("command %d by %q: %w", i, catalog.Shorten(cmd.GetAuthor()), err)
+		}
+	}
+	return nil
+}
 
 // entryScan finds out without decoding whether an entry has only commands that this build
 // supports. Each member checks each entry once more than it applies it, and to decode it takes
@@ -40,7 +77,7 @@ func (s entryScan) supported(b []byte) bool {
 	return true
 }
 
-// supportedCommand is CheckSupported for a command that is not decoded.
+// supportedCommand is catalog.CheckSupported for a command that is not decoded.
 func (s entryScan) supportedCommand(b []byte) bool {
 	version, body := uint32(0), false
 	known := eachField(b, s.command, func(field protoreflect.FieldDescriptor, value uint64) {
@@ -49,11 +86,11 @@ func (s entryScan) supportedCommand(b []byte) bool {
 		}
 		body = body || field.ContainingOneof() == s.body
 	})
-	return known && body && version > 0 && version <= Level
+	return known && body && version > 0 && version <= catalog.Level
 }
 
 // eachField calls visit with each field of a message, and the value of one that is a varint. It
-// reports whether the decoder knows each field, also of the messages in it, and accepts them.
+// reports whether the decoder has each field, also of the messages in it, and accepts them.
 func eachField(b []byte, message protoreflect.MessageDescriptor, visit func(field protoreflect.FieldDescriptor, value uint64)) bool {
 	fields := message.Fields()
 	for len(b) > 0 {

@@ -1,4 +1,4 @@
-package catalog
+package entrycheck
 
 import (
 	"testing"
@@ -6,6 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 )
 
@@ -14,16 +15,16 @@ import (
 func FuzzEntryScan(f *testing.F) {
 	labels := map[string]string{"tier": "front"}
 	for _, cmd := range []*catalogpb.Command{
-		NewRemoveDatacenter("west", true), NewRemoveGateway("west/gw"), NewAddGateway(Gateway{Datacenter: "west", Name: "gw", Draining: true}),
-		NewPutServices([]Service{{ServiceKey: ServiceKey{Datacenter: "west", Namespace: "shop", Name: "web", Instance: "a"}, Labels: labels}}),
+		catalog.NewRemoveDatacenter("west", true), catalog.NewRemoveGateway("west/gw"), catalog.NewAddGateway(catalog.Gateway{Datacenter: "west", Name: "gw", Draining: true}),
+		catalog.NewPutServices([]catalog.Service{{ServiceKey: catalog.ServiceKey{Datacenter: "west", Namespace: "shop", Name: "web", Instance: "a"}, Labels: labels}}),
 	} {
-		entry, err := Marshal(cmd, cmd)
+		entry, err := catalog.Marshal(cmd, cmd)
 		require.NoError(f, err)
 		require.True(f, newEntryScan().supported(entry))
 		f.Add(entry)
 		f.Add(protowire.AppendVarint(protowire.AppendTag(entry, 2, protowire.VarintType), 1))
-		cmd.Version = Level + 1
-		entry, err = Marshal(cmd)
+		cmd.Version = catalog.Level + 1
+		entry, err = catalog.Marshal(cmd)
 		require.NoError(f, err)
 		require.False(f, newEntryScan().supported(entry))
 		f.Add(entry)
@@ -33,10 +34,10 @@ func FuzzEntryScan(f *testing.F) {
 		if !newEntryScan().supported(entry) {
 			return
 		}
-		cmds, err := Unmarshal(entry)
+		cmds, err := catalog.Unmarshal(entry)
 		require.NoError(t, err)
 		for _, cmd := range cmds {
-			require.NoError(t, CheckSupported(cmd))
+			require.NoError(t, catalog.CheckSupported(cmd))
 		}
 	})
 }
