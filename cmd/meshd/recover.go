@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -48,6 +49,7 @@ The former state is copied to a directory beside it.`,
 			backup, err := raftnode.Recover(raftnode.Recovery{
 				Dir: store.RaftDir(), ID: catalog.NewGatewayID(membership.Datacenter, membership.Gateway),
 				Voters: voters, Now: time.Now(),
+				Log: slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn})),
 			})
 			if err != nil {
 				return err

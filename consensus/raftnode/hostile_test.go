@@ -1,8 +1,10 @@
 package raftnode_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
 	"math"
 	"net"
 	"slices"
@@ -17,6 +19,7 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 	"github.com/meshway/meshway/consensus/consensustest"
+	"github.com/meshway/meshway/consensus/raftnode"
 	"github.com/meshway/meshway/consensus/raftnode/raftnodetest"
 )
 
@@ -184,6 +187,28 @@ func TestAVoterCannotSendAnEntryThatNoMemberCanApply(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A build that did not check what it stored may have the entry in its log.
+func TestRecoverRemovesAnEntryThatCannotBeApplied(t *testing.T) {
+	withEachStore(t, func(t *testing.T, store raftnode.LogStore) {
+		c := consensustest.New(t, 1, consensustest.Options{LogStore: store})
+		m := c.Leader()
+		key := consensustest.Key{Owner: m.ID, Name: "web"}
+		write(t, m, key, "kept")
+		require.Error(t, m.Node.WriteRaw(encodeUnknown(t)))
+		require.ErrorIs(t, m.Wait(), catalog.ErrUnknownCommand)
+		var log bytes.Buffer
+		_, err := raftnode.Recover(raftnode.Recovery{
+			Dir: m.Dir, ID: m.ID, Voters: []catalog.GatewayID{m.ID}, Now: time.Now(), Log: slog.New(slog.NewTextHandler(&log, nil)),
+		})
+		require.NoError(t, err)
+		require.Contains(t, log.String(), "removed entries of the log")
+		require.Contains(t, log.String(), "upgrade meshd")
+		m.Restart()
+		require.Equal(t, "kept", key.Get(m.Node.View()))
+		write(t, m, key, "goes on")
+	})
 }
 
 // A leader of a later build does not write it while a member does not support it.

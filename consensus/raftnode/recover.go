@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/entrycheck"
 	"github.com/meshway/meshway/consensus/catalog/replica"
 	"github.com/meshway/meshway/consensus/raftnode/internal/disk"
 	"github.com/meshway/meshway/consensus/raftnode/internal/fsm"
@@ -33,7 +34,8 @@ type Recovery struct {
 // each of them with the same voters; a member that is not recovered and comes
 // back must start with an empty directory. Writes that the lost members
 // acknowledged and this one never received are lost; writes that this one
-// received without an acknowledgement are kept.
+// received without an acknowledgement are kept, up to one that cannot be applied: it and
+// those after it are removed, with a warning in Log.
 func Recover(r Recovery) (backup string, err error) {
 	if r.Log == nil {
 		r.Log = slog.New(slog.DiscardHandler)
@@ -53,6 +55,9 @@ func Recover(r Recovery) (backup string, err error) {
 	if err := n.store.BackUp(backup); err != nil {
 		return "", fmt.Errorf("recover: %w", err)
 	}
+	if err := n.cutUnusable(backup); err != nil {
+		return backup, fmt.Errorf("recover %s: %w", r.Dir, err)
+	}
 	var configuration raft.Configuration
 	for _, id := range r.Voters {
 		configuration.Servers = append(configuration.Servers, voter(id))
@@ -61,6 +66,19 @@ func Recover(r Recovery) (backup string, err error) {
 		return backup, fmt.Errorf("recover %s: %w", r.Dir, err)
 	}
 	return backup, nil
+}
+
+// cutUnusable deletes the log from an entry on that cannot be applied: a hostile voter may have
+// sent it to a build that stored it, and each member would stop there again.
+func (n *Node) cutUnusable(backup string) error {
+	applied, _ := n.fsm.Applied()
+	removed, err := n.store.Cut(applied, entrycheck.Check)
+	if err != nil || removed.First == 0 {
+		return err
+	}
+	n.log.Warn("removed entries of the log from one on that cannot be applied, with the changes in them: if a later version of meshd has written it, "+
+		"restore the data directory from the backup, upgrade meshd, and recover again", "first", removed.First, "last", removed.Last, "err", removed.Why, "backup", backup)
+	return nil
 }
 
 func (r Recovery) validate() error {

@@ -107,5 +107,7 @@ func TestTheLeaderSendsASnapshotWhileAnotherVoterDoes(t *testing.T) {
 type dialsOne struct{ net.Conn }
 
 func (d *dialsOne) Dial(raft.ServerAddress, time.Duration) (net.Conn, error) { return d.Conn, nil }
-func (d *dialsOne) Accept() (net.Conn, error)                                { return nil, net.ErrClosed }
-func (d *dialsOne) Addr() net.Addr                                           { return d.LocalAddr() }
+
+func (d *dialsOne) Accept() (net.Conn, error) { return nil, net.ErrClosed }
+
+func (d *dialsOne) Addr() net.Addr { return d.LocalAddr() }
