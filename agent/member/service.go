@@ -99,8 +99,8 @@ func (s *service) handover() (*controlpb.JoinResponse, error) {
 	if err != nil {
 		electorate = nil // raft is restarting, and the token is used: the new member does without
 	}
-	for _, v := range electorate.GetVoters() {
-		v.CaCertificate = nil // it is in the catalog
+	if electorate != nil {
+		electorate.Voters = believed(electorate.GetVoters(), s.member.file.GatewayID())
 	}
 	ledger, err := json.Marshal(s.member.trust.Ledger().Handover())
 	if err != nil {
@@ -111,6 +111,19 @@ func (s *service) handover() (*controlpb.JoinResponse, error) {
 		return nil, fmt.Errorf("encode catalog: %w", err)
 	}
 	return &controlpb.JoinResponse{Snapshot: encoded.Bytes(), Trust: ledger, Electorate: electorate}, nil
+}
+
+// believed returns the gateways that a new member believes until it has a configuration:
+// those that vote, and this one, which it believes that they do. It may be the only one that
+// the new member reaches, and report, or be, the next leader. The CAs are in the catalog.
+func believed(voters []*controlpb.ElectorateResponse_Voter, self catalog.GatewayID) []*controlpb.ElectorateResponse_Voter {
+	list := []*controlpb.ElectorateResponse_Voter{{Gateway: string(self)}}
+	for _, v := range voters {
+		if v.GetGateway() != string(self) {
+			list = append(list, &controlpb.ElectorateResponse_Voter{Gateway: v.GetGateway()})
+		}
+	}
+	return list
 }
 
 // joinCommand reads a request. It replaces the secret by its hash.
