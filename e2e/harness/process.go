@@ -41,7 +41,7 @@ func (h *Host) ExecSplit(ctx context.Context, argv ...string) (stdout, stderr st
 func (h *Host) run(ctx context.Context, argv []string, stdin io.Reader, stdout, stderr *strings.Builder) error {
 	cmd := command(ctx, argv)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, stdout, stderr
-	cmd.WaitDelay = time.Second // a child that survives may hold the pipe open
+	cmd.WaitDelay = 10 * time.Second // a child that survives may hold the pipe open; on a busy host so does one that is being started
 	if err := h.Do(cmd.Start); err != nil {
 		return fmt.Errorf("start %s on %s: %w", argv[0], h.name, err)
 	}
