@@ -91,7 +91,7 @@ func (tb *testbed) testForeignMeshNode(t *testing.T) {
 	foreign.SetUID("")
 	_, err = nodes.Create(within(t, timeout), foreign, metav1.CreateOptions{})
 	assert.True(t, apierrors.IsForbidden(err), "%v", err)
-	assert.ErrorContains(t, err, "may not write the MeshNode of another node")
+	assert.ErrorContains(t, err, "may not write or delete the MeshNode of another node")
 	orphan := own.Items[0].DeepCopy()
 	orphan.SetOwnerReferences(nil)
 	_, err = nodes.Update(within(t, timeout), orphan, metav1.UpdateOptions{})
