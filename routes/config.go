@@ -1,6 +1,9 @@
 package routes
 
-import "net/netip"
+import (
+	"net/netip"
+	"slices"
+)
 
 // These values identify Meshway's entries in the kernel.
 const (
@@ -201,9 +204,8 @@ type Observed struct {
 	// ForeignRules are the rules of other programs that decide where packets go, sorted
 	// by family and priority.
 	ForeignRules []ForeignRule
-	// Tables has the routes of the tables of ForeignRules, by number. Of a table that has
-	// only rules for which the kernel looks up packets (ForeignRule.LookedUp), these are
-	// the routes that drop packets or end the lookup.
+	// Tables has the routes of the tables of ForeignRules, by number: those that overlap a
+	// route of Meshway, and those that drop packets or end the lookup.
 	Tables map[int][]HostRoute
 	// Repaired counts the entries that another program deleted or changed and
 	// that were restored since the agent started.
@@ -216,6 +218,30 @@ type ForeignRoute struct {
 	Protocol int
 	Device   string
 	Blocks   bool // it has the metric of Meshway's routes, so that Meshway cannot create one to its prefix
+	Precedes bool // it has a lower metric than Meshway's routes
+	Via      netip.Addr
+	Drop     string // as in HostRoute
+	Throw    bool   // as in HostRoute
+}
+
+// Text returns the route as ip prints it.
+func (f ForeignRoute) Text() string {
+	return HostRoute{Prefix: f.Prefix, Device: f.Device, Via: f.Via, Drop: f.Drop, Throw: f.Throw}.Text()
+}
+
+// ForeignRouteTo returns the foreign route in Meshway's table that the kernel uses for an
+// address; false: it uses one of Meshway, or none.
+func (o Observed) ForeignRouteTo(a netip.Addr) (ForeignRoute, bool) {
+	best, ok := ForeignRoute{}, false
+	for _, f := range o.Foreign {
+		longer := !ok || f.Prefix.Bits() > best.Prefix.Bits()
+		if f.Prefix.Contains(a) && (longer || f.Prefix == best.Prefix && f.Precedes && !best.Precedes) {
+			best, ok = f, true
+		}
+	}
+	return best, ok && !slices.ContainsFunc(o.Routes, func(r Route) bool {
+		return !r.ToNode && r.Prefix.Contains(a) && (r.Prefix.Bits() > best.Prefix.Bits() || r.Prefix == best.Prefix && !best.Precedes && r.Kind.Metric() == 0)
+	})
 }
 
 // ForeignNexthop is a nexthop object in Meshway's range of ids that it did not create.

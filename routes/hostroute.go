@@ -26,6 +26,8 @@ func (r HostRoute) MayBeLocal() bool { return r.Drop != "" || !r.Via.IsValid() }
 // Text returns the route as ip prints it.
 func (r HostRoute) Text() string {
 	switch {
+	case r.Throw:
+		return "throw " + r.Prefix.String()
 	case r.Drop != "":
 		return r.Drop + " " + r.Prefix.String()
 	case r.Via.IsValid():

@@ -133,7 +133,7 @@ func (g *Gateway) pass(ctx context.Context) time.Duration {
 		p.observeDrops(ctx, g.cfg.Kernel.Firewall, p.paths(), before.drops)
 		p.observePaths(ctx, g.cfg.Kernel.Routes, p.paths())
 		p.observeFilters(ctx, g.cfg.Kernel.Firewall, interference.Filters{
-			Paths: p.paths(), Tunnels: p.tunnels, Firewall: p.desired.Firewall, Sessions: p.desired.Sessions,
+			Paths: p.paths(), Tunnels: p.tunnels, Firewall: p.desired.Firewall,
 		})
 	}
 	p.roundTrips = before.roundTrips.add(p.at, p.inputs.Observed.Sessions)
@@ -256,7 +256,7 @@ func (g *Gateway) filter(ctx context.Context, d plan.Desired) error {
 
 // paths returns what determines the lookups that check the routes of this pass.
 func (p *pass) paths() interference.Paths {
-	paths := interference.Paths{Config: p.inputs.Config, Host: p.inputs.Host, Routed: p.desired.Firewall.Remote, Lanes: lanes(p.desired.Firewall)}
+	paths := interference.Paths{Config: p.inputs.Config, Host: p.inputs.Host, Routed: p.desired.Firewall.Remote, Lanes: lanes(p.desired.Firewall), Sessions: p.desired.Sessions}
 	for _, dc := range p.inputs.Catalog.Datacenters {
 		if dc.Name == p.inputs.Self.Datacenter() {
 			paths.Own = dc.Prefixes

@@ -2,11 +2,9 @@ package interference
 
 import (
 	"fmt"
-	"net/netip"
 
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/agent/plan/prefixset"
-	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/routes"
 )
 
@@ -23,35 +21,26 @@ func (p Paths) precedesMain(r routes.ForeignRule) bool {
 
 // arriving returns the lookup of a packet that arrives on a lane for a pod of this host, as
 // a rule selects it; none if the rule is for other packets.
-func (p Paths) arriving(pods pods, r routes.ForeignRule) []PathQuery {
-	to, ok := pods[r.Family]
-	if len(p.Lanes) == 0 || !ok || r.To.IsValid() && !r.To.Contains(to.address) {
+func (s scope) arriving(r routes.ForeignRule) []PathQuery {
+	to, ok := s.pods.first(r.Family)
+	if len(s.Lanes) == 0 || !ok || !r.Not && (r.To.IsValid() && !r.To.Contains(to.address) || r.In != "" && !s.isLane(r.In) || r.Out != "") {
 		return nil
 	}
-	lane := p.Lanes[0]
-	if p.isLane(r.In) {
+	lane := s.Lanes[0]
+	if s.isLane(r.In) {
 		lane = r.In
 	}
-	for _, dc := range p.Datacenters {
-		if source, ok := p.source(dc, r); ok {
-			return []PathQuery{{Datacenter: dc.Name, Query: routes.Query{Destination: to.address, Source: source, In: lane}, pods: to.device}}
-		}
-	}
-	return nil
-}
-
-// source returns an address of a datacenter that a rule selects as a source.
-func (p Paths) source(dc catalog.Datacenter, r routes.ForeignRule) (netip.Addr, bool) {
-	for _, own := range dc.Prefixes {
-		if routes.FamilyOf(own.CIDR.Addr()) != r.Family || !prefixset.CoveredBy(p.Routed, own.CIDR) || r.From.IsValid() && !r.From.Overlaps(own.CIDR) {
+	for _, each := range s.remotes {
+		if each.source.IsValid() || routes.FamilyOf(each.prefix.Addr()) != r.Family || !prefixset.CoveredBy(s.Routed, each.prefix) || r.From.IsValid() && !r.From.Overlaps(each.prefix) {
 			continue
 		}
+		source := inside(each.prefix)
 		if r.From.IsValid() {
-			return inside(longer(r.From, own.CIDR)), true
+			source = inside(longer(r.From, each.prefix))
 		}
-		return inside(own.CIDR), true
+		return []PathQuery{{Datacenter: each.dc, Query: routes.Query{Destination: to.address, Source: source, In: lane}, pods: to.device}}
 	}
-	return netip.Addr{}, false
+	return nil
 }
 
 // misrouted returns the rule of another program because of which a packet that arrives on a

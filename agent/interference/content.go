@@ -16,31 +16,20 @@ import (
 // packets for which the kernel refuses a lookup: those of protocols such as SCTP, and those with
 // selectors that a lookup does not have. What such a rule does follows from its content.
 func (p Paths) NotLookedUp() []plan.Problem {
+	s := p.scope()
 	var out []plan.Problem
 	for _, r := range p.Observed.ForeignRules {
-		if r.LookedUp() || !p.precedes(r) || r.Mark&r.Mask != 0 || !p.concerns(r) {
+		if r.LookedUp() || !p.precedes(r) || r.Mark&r.Mask != 0 || !s.concerns(r) {
 			continue
 		}
-		dc, address, ok := p.target(r)
-		if !ok {
-			continue
-		}
-		if effect, some := p.effect(r, address); some {
-			out = append(out, p.concluded(r, dc, address, effect))
+		for _, t := range slices.Backward(s.targets(r)) { // the one of the shortest prefix first
+			if effect, some := p.effect(r, t.address); some {
+				out = append(out, p.concluded(r, t.dc, t.address, effect))
+				break // one datacenter is enough to name the rule
+			}
 		}
 	}
 	return out
-}
-
-// concerns reports whether a rule may be for packets of this host or its pods.
-func (p Paths) concerns(r routes.ForeignRule) bool {
-	from := p.pods()[r.Family]
-	ofPods := from.address.IsValid() && (r.In == "" || r.In == from.device)
-	if r.From.IsValid() {
-		ofPods = ofPods && slices.ContainsFunc(p.Own, func(own catalog.Prefix) bool { return own.CIDR.Overlaps(r.From) })
-	}
-	ofHost := (r.In == "" || r.In == "lo") && (!r.From.IsValid() || slices.ContainsFunc(p.Host.Addresses, r.From.Contains))
-	return (ofPods || ofHost) && (r.Out == "" || p.isLane(r.Out))
 }
 
 // effect is what a rule does with the packets that it selects.

@@ -2,46 +2,10 @@ package interference
 
 import (
 	"fmt"
-	"net/netip"
-	"slices"
 
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/routes"
 )
-
-// maxDropQueries bounds the lookups that the routes of other programs cause which drop
-// packets.
-const maxDropQueries = 16
-
-// dropQueries returns lookups of packets of other datacenters for which a rule of another
-// program points to a route that drops packets.
-func (p Paths) dropQueries(from pods) []PathQuery {
-	var out []PathQuery
-	for _, r := range p.Observed.ForeignRules {
-		if !p.precedesMain(r) || r.Uncertain() || r.Mark&r.Mask != 0 {
-			continue
-		}
-		for _, route := range p.Observed.Tables[r.Table] {
-			if len(out) >= maxDropQueries {
-				return out[:maxDropQueries]
-			}
-			if route.Drop != "" && route.Prefix.Bits() >= r.Shortest && p.overlapsRouted(route.Prefix) && (!r.To.IsValid() || r.To.Overlaps(route.Prefix)) {
-				part := r
-				part.To = route.Prefix
-				if r.To.IsValid() {
-					part.To = longer(r.To, route.Prefix)
-				}
-				out = append(out, p.narrow(from, part)...)
-			}
-		}
-	}
-	return out
-}
-
-// overlapsRouted reports whether a prefix overlaps one that Meshway routes.
-func (p Paths) overlapsRouted(prefix netip.Prefix) bool {
-	return slices.ContainsFunc(p.Routed, prefix.Overlaps)
-}
 
 // drops reports whether a rule drops the packet of a query, which is known to be dropped
 // by a rule or route. how is the route of the rule's table that does; empty: the rule

@@ -111,16 +111,23 @@ func TestRulesToTablesThatDropAreNamed(t *testing.T) {
 	}
 }
 
-func TestLookupsForTablesThatDropAreBounded(t *testing.T) {
+func TestLookupsForTablesAreBounded(t *testing.T) {
 	p := dualPaths()
 	p.Observed.ForeignRules = []routes.ForeignRule{{Family: routes.IPv4, Priority: 7, Table: 99}}
 	base := len(dualPaths().Queries())
-	var blocked []routes.HostRoute
+	var parts []routes.HostRoute
 	for i := range 250 {
-		blocked = append(blocked, routes.HostRoute{Prefix: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 3, byte(i) + 1, 0}), 24), Drop: "blackhole"})
+		parts = append(parts, routes.HostRoute{Prefix: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 3, byte(i) + 1, 0}), 24), Drop: "blackhole"})
 	}
-	p.Observed.Tables = map[int][]routes.HostRoute{99: blocked}
-	assert.Len(t, p.Queries(), base+16)
+	p.Observed.Tables = map[int][]routes.HostRoute{99: parts}
+	assert.Len(t, p.Queries(), base+5, "two addresses of a datacenter, and one packet that arrives")
 	p.Observed.Tables = map[int][]routes.HostRoute{99: {{Prefix: netip.MustParsePrefix("0.0.0.0/0"), Drop: "blackhole"}}}
 	assert.Len(t, p.Queries(), base+1, "those of packets that leave are not repeated, and one is for what arrives")
+	p.Observed.Tables[99] = parts
+	for i := range 100 {
+		p.Observed.ForeignRules = append(p.Observed.ForeignRules, routes.ForeignRule{
+			Family: routes.IPv4, Priority: 8, Table: 99, Selector: routes.Selector{To: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 3, byte(i), 0}), 24)},
+		})
+	}
+	assert.LessOrEqual(t, len(p.Queries()), base+64, "of all rules together")
 }

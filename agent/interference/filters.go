@@ -22,7 +22,6 @@ type Filters struct {
 	Paths
 	Tunnels  []tunnel.Observed
 	Firewall routes.Firewall
-	Sessions []plan.SessionConfig // of liveness; none on a node
 	Others   ruleset.Ruleset
 }
 
@@ -171,7 +170,7 @@ func (f Filters) podFlows() []flow {
 	var out []flow
 	for _, dc := range f.Datacenters {
 		for _, family := range []routes.Family{routes.IPv4, routes.IPv6} {
-			own, here := from[family]
+			own, here := from.first(family)
 			lane, network, ok := f.accepted(dc, family)
 			if !here || !ok {
 				continue

@@ -21,6 +21,7 @@ func filters() interference.Filters {
 	p := diversionPaths()
 	p.Host.Underlay = []string{"eth0"}
 	p.Config.Liveness.Port = 3784
+	p.Sessions = []plan.SessionConfig{{Device: "mesh0", Local: addresses("100.96.0.1")[0], Remote: addresses("100.96.0.3")[0]}}
 	return interference.Filters{
 		Paths: p,
 		Tunnels: []tunnel.Observed{{
@@ -34,7 +35,6 @@ func filters() interference.Filters {
 			TunnelPorts: []uint16{51820},
 			Mark:        0x20,
 		},
-		Sessions: []plan.SessionConfig{{Device: "mesh0", Local: addresses("100.96.0.1")[0], Remote: addresses("100.96.0.3")[0]}},
 	}
 }
 

@@ -165,11 +165,13 @@ func TestLookupsAreForPodsAndTheHostAndForNarrowRules(t *testing.T) {
 	}
 	p.Observed.Foreign = []routes.ForeignRoute{{Prefix: netip.MustParsePrefix("10.3.9.0/24")}}
 	assert.Equal(t, append(base, "10.3.9.1", "10.3.9.1 from 10.1.0.2 iif cni0", "10.3.7.1", "10.3.7.1 from 10.1.0.2 iif cni0",
-		"10.3.0.1", "10.3.0.1 from 10.1.0.2 iif cni0", "10.3.0.1 from 10.1.5.1 iif cni0"), texts(p))
-	for range 1000 {
-		p.Observed.ForeignRules = append(p.Observed.ForeignRules, p.Observed.ForeignRules[0])
+		"10.3.0.1 from 10.1.5.1 iif cni0"), texts(p))
+	for i := range 250 {
+		r := p.Observed.ForeignRules[0]
+		r.To = netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 3, 20, byte(i)}), 32)
+		p.Observed.ForeignRules = append(p.Observed.ForeignRules, r)
 	}
-	assert.Len(t, p.Queries(), len(base)+16, "a program may have a rule for each pod")
+	assert.Len(t, p.Queries(), len(base)+64, "a program may have a rule for each pod")
 }
 
 func datacenter(name catalog.DatacenterName, pods string) catalog.Datacenter {

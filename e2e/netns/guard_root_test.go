@@ -74,6 +74,38 @@ func TestPacketsForOtherDatacentersNeverLeaveUnencrypted(t *testing.T) {
 			remedies: []string{"ip rule del pref 117 lookup 92", "ip -6 rule del pref 117 lookup 92"},
 		},
 		{
+			name: "rules to tables that route a part of a prefix",
+			take: []string{
+				"ip route add 10.12.1.0/24 via 203.0.113.1 table 94", "ip rule add pref 119 lookup 94",
+				"ip route add 10.12.0.128/25 via 203.0.113.1 table 95", "ip rule add pref 120 from 10.11.0.0/16 lookup 95",
+				"ip -6 route add fd00:12:0:7::/64 via 2001:db8::1 table 94", "ip -6 rule add pref 119 lookup 94",
+			},
+			giveBack: []string{
+				"ip rule del pref 119", "ip -6 rule del pref 119", "ip rule del pref 120", "ip route flush table 94", "ip -6 route flush table 94", "ip route flush table 95",
+			},
+			remedies: []string{
+				"ip route del 10.12.1.0/24 table 94", "ip rule del pref 120 from 10.11.0.0/16 lookup 95", "ip -6 rule del pref 119 lookup 94",
+			},
+		},
+		{
+			name:     "a rule that drops the overlay",
+			take:     []string{"ip -6 rule add pref 121 unreachable"},
+			giveBack: []string{"ip -6 rule del pref 121"},
+			remedies: []string{"ip -6 rule del pref 121 unreachable"},
+		},
+		{
+			name: "routes in our table that drop or end the lookup",
+			take: []string{
+				"ip route add blackhole 10.12.5.0/24 table 7117", "ip route add throw 10.12.6.0/24 table 7117", "ip -6 route add prohibit fd00:12:0:5::/64 table 7117",
+			},
+			giveBack: []string{
+				"ip route del blackhole 10.12.5.0/24 table 7117", "ip route del throw 10.12.6.0/24 table 7117", "ip -6 route del prohibit fd00:12:0:5::/64 table 7117",
+			},
+			remedies: []string{
+				"ip route del blackhole 10.12.5.0/24 table 7117", "ip route del throw 10.12.6.0/24 table 7117", "ip -6 route del prohibit fd00:12:0:5::/64 table 7117",
+			},
+		},
+		{
 			name: "rules for some packets only",
 			take: []string{
 				"ip rule add pref 105 ipproto icmp lookup main", "ip -6 rule add pref 105 ipproto ipv6-icmp lookup main",
@@ -152,6 +184,30 @@ func TestPacketsForOtherDatacentersNeverLeaveUnencrypted(t *testing.T) {
 			awaitResolved(t, east, "traffic-diverted")
 		})
 	}
+}
+
+// TestRulesOfHealthyHostsAreNoProblem has rules for a second uplink, for containers and for
+// sockets of other programs, and then one that diverts packets, which is reported.
+func TestRulesOfHealthyHostsAreNoProblem(t *testing.T) {
+	east, west, _ := newGuarded(t)
+	run(t, east.Gateway,
+		"ip link add uplink2 type bridge", "ip address add 100.64.77.2/24 dev uplink2", "ip link set uplink2 up",
+		"ip link add docker0 type bridge", "ip address add 172.17.0.1/16 dev docker0", "ip link set docker0 up",
+		"ip route add default via 100.64.77.1 table 100", "ip rule add pref 100 from 100.64.77.0/24 lookup 100",
+		"ip rule add pref 101 iif docker0 lookup main", "ip rule add pref 102 oif uplink2 lookup 100",
+		"ip route add 10.99.0.0/16 via 100.64.77.1 table 52", "ip rule add pref 5270 lookup 52",
+		"ip rule add pref 110 to 10.12.7.0/24 prohibit")
+	awaitRemedy(t, east, "traffic-diverted", "ip rule del pref 110 to 10.12.7.0/24 prohibit")
+	snapshot, err := east.Status(t.Context())
+	require.NoError(t, err)
+	for _, p := range snapshot.Problems {
+		if p.Code == "traffic-diverted" {
+			assert.Contains(t, p.Remedy, "pref 110")
+		}
+	}
+	run(t, east.Gateway, "ip rule del pref 110")
+	awaitResolved(t, east, "traffic-diverted")
+	requireTraffic(t, east, west)
 }
 
 // TestGuardOutlivesEveryProcess ends what could repair the routes.

@@ -5,6 +5,7 @@ package kernel_test
 import (
 	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -89,6 +90,8 @@ func TestLookupsOfBoundSocketsTakeTheRulesForTheirDevice(t *testing.T) {
 // looks up no packets.
 func TestTablesOfRulesThatAreNotLookedUpAreRead(t *testing.T) {
 	w := newWorld(t)
+	_, err := routestest.Apply(t.Context(), w, routestest.Sample(), true)
+	require.NoError(t, err)
 	for _, protocol := range []string{"sctp", "dccp", "udplite", "gre", "esp", "ah"} {
 		w.ip("rule add pref 70 ipproto %s lookup 99", protocol)
 		w.ip("-6 rule add pref 70 ipproto %s lookup 99", protocol)
@@ -116,13 +119,15 @@ func TestTablesOfRulesThatAreNotLookedUpAreRead(t *testing.T) {
 	assert.Equal(t, []string{"10.7.0.1: 0.0.0.0/0 via 10.1.0.9", "fd00:8::1: blackhole fd00:8::/32"}, texts)
 }
 
-// TestRoutesThatDropAreReadFromTheTablesOfRules has rules for packets that the kernel looks up.
-func TestRoutesThatDropAreReadFromTheTablesOfRules(t *testing.T) {
+// TestRoutesThatMayConcernUsAreReadFromTheTablesOfRules has routes that drop packets or
+// end the lookup, and those to parts of the prefixes of Meshway.
+func TestRoutesThatMayConcernUsAreReadFromTheTablesOfRules(t *testing.T) {
 	w := newWorld(t)
 	for _, line := range []string{
 		"rule add pref 70 lookup 97", "-6 rule add pref 70 lookup 97", "rule add pref 71 from 10.1.0.0/16 lookup main",
 		"route add default via 10.1.0.9 dev mesh0 onlink table 97", "route add unreachable 10.7.0.0/16 table 97", "route add throw 10.8.0.0/16 table 97",
-		"-6 route add prohibit fd00:7::/32 table 97", "-6 route add default dev mesh0 table 97", "route add blackhole 10.9.0.0/16",
+		"route add 10.2.3.0/24 via 10.1.0.9 dev mesh0 onlink table 97", "route add 10.99.0.0/24 via 10.1.0.9 dev mesh0 onlink table 97",
+		"-6 route add prohibit fd00:7::/32 table 97", "-6 route add fd00:2::5/128 dev mesh0 table 97", "-6 route add fd00:99::/64 dev mesh0 table 97", "route add blackhole 10.9.0.0/16",
 		"rule add pref 72 ipproto udp lookup 7117",
 	} {
 		w.ip("%s", line)
@@ -131,13 +136,57 @@ func TestRoutesThatDropAreReadFromTheTablesOfRules(t *testing.T) {
 	require.NoError(t, err)
 	observed, err := w.Observe(t.Context(), routes.DefaultTable)
 	require.NoError(t, err)
-	prefix := netip.MustParsePrefix
+	prefix, router := netip.MustParsePrefix, netip.MustParseAddr("10.1.0.9")
 	assert.Equal(t, map[int][]routes.HostRoute{
 		97: {
+			{Prefix: prefix("0.0.0.0/0"), Device: "mesh0", Via: router},
+			{Prefix: prefix("10.2.3.0/24"), Device: "mesh0", Via: router},
 			{Prefix: prefix("10.7.0.0/16"), Drop: "unreachable"},
 			{Prefix: prefix("10.8.0.0/16"), Throw: true},
+			{Prefix: prefix("fd00:2::5/128"), Device: "mesh0"},
 			{Prefix: prefix("fd00:7::/32"), Device: "lo", Drop: "prohibit"},
 		},
 		254: {{Prefix: prefix("10.9.0.0/16"), Drop: "blackhole"}},
 	}, observed.Tables, "without the routes of Meshway, of which some drop packets")
+}
+
+// TestRoutesOfOthersInOurTableHaveTheirKind has those that drop packets, end the lookup or
+// precede the routes of Meshway.
+func TestRoutesOfOthersInOurTableHaveTheirKind(t *testing.T) {
+	w := newWorld(t)
+	for _, line := range []string{
+		"route add blackhole 10.2.5.0/24 table 7117", "route add throw 10.2.6.0/24 table 7117", "route add 10.2.7.0/24 via 10.1.0.9 dev mesh0 onlink metric 9 table 7117",
+		"-6 route add unreachable fd00:2::/64 metric 5 table 7117",
+	} {
+		w.ip("%s", line)
+	}
+	observed, err := w.Observe(t.Context(), routes.DefaultTable)
+	require.NoError(t, err)
+	prefix := netip.MustParsePrefix
+	assert.Equal(t, []routes.ForeignRoute{
+		{Prefix: prefix("10.2.5.0/24"), Protocol: 3, Blocks: true, Drop: "blackhole"},
+		{Prefix: prefix("10.2.6.0/24"), Protocol: 3, Blocks: true, Throw: true},
+		{Prefix: prefix("10.2.7.0/24"), Protocol: 3, Device: "mesh0", Via: netip.MustParseAddr("10.1.0.9")},
+		{Prefix: prefix("fd00:2::/64"), Protocol: 3, Device: "lo", Precedes: true, Drop: "unreachable"},
+	}, observed.Foreign)
+}
+
+// TestARouteInATableOfAnotherProgramWakes adds one to the table of a rule that is there.
+func TestARouteInATableOfAnotherProgramWakes(t *testing.T) {
+	w := newWorld(t)
+	w.ip("rule add pref 70 lookup 97")
+	_, err := routestest.Apply(t.Context(), w, routestest.Sample(), true)
+	require.NoError(t, err)
+	_, err = w.Observe(t.Context(), routes.DefaultTable)
+	require.NoError(t, err)
+	wakes := watch(t, w)
+	w.ip("route add 10.99.0.0/24 via 10.1.0.9 dev mesh0 onlink table 97")
+	w.ip("route add 10.2.9.0/24 via 10.1.0.9 dev mesh0 onlink table 96")
+	w.ip("route add 10.2.9.0/24 via 10.1.0.9 dev mesh0 onlink table 97") // the first change that wakes
+	select {
+	case <-wakes:
+		assert.Empty(t, wakes)
+	case <-time.After(10 * time.Second):
+		t.Error("no wake")
+	}
 }

@@ -23,6 +23,7 @@ type Kernel struct {
 	// devices are those of the nexthops that Observe returned last: the kernel deletes
 	// nexthops with their device without a message.
 	devices atomic.Pointer[map[string]bool]
+	tables  atomic.Pointer[map[int]bool] // of foreign rules, as Observe returned them last
 
 	applying sync.RWMutex // held for reading by each Apply, which Close waits for
 	mu       sync.Mutex   // guards all following, and the stored sysctls

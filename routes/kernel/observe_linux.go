@@ -77,7 +77,7 @@ func (o observer) routes(ctx context.Context, to *routes.Observed) error {
 		for _, table := range []int{o.table, routes.NodesTable(o.table)} {
 			own, foreign := len(to.Routes), len(to.Foreign)
 			reset := func() { to.Routes, to.Foreign = to.Routes[:own], to.Foreign[:foreign] }
-			if err := o.dumpTable(ctx, table, f, unix.RTN_UNSPEC, reset, func(r route) { o.addRoute(to, r) }); err != nil {
+			if err := o.dumpTable(ctx, table, f, reset, func(r route) { o.addRoute(to, r) }); err != nil {
 				return err
 			}
 		}
@@ -97,18 +97,19 @@ func (o observer) addRoute(to *routes.Observed, r route) {
 	case r.table == o.table:
 		to.Foreign = append(to.Foreign, routes.ForeignRoute{
 			Prefix: r.Prefix, Protocol: r.protocol, Device: o.devices[r.ifindex], Blocks: r.plain,
+			Precedes: r.precedes, Via: r.via, Drop: r.drop(), Throw: r.kind == unix.RTN_THROW,
 		})
 	}
 }
 
-// dumpTable calls use with each route of one table, family and kind (RTN_UNSPEC: any), and
-// reset before it begins, and when it begins again.
-func (o observer) dumpTable(ctx context.Context, table int, f routes.Family, kind byte, reset func(), use func(route)) error {
-	body := []byte{familyByte(f), 0, 0, 0, unix.RT_TABLE_UNSPEC, 0, 0, kind, 0, 0, 0, 0}
+// dumpTable calls use with each route of one table and family, and reset before it begins,
+// and when it begins again.
+func (o observer) dumpTable(ctx context.Context, table int, f routes.Family, reset func(), use func(route)) error {
+	body := []byte{familyByte(f), 0, 0, 0, unix.RT_TABLE_UNSPEC, 0, 0, unix.RTN_UNSPEC, 0, 0, 0, 0}
 	body = appendAttr32(body, unix.RTA_TABLE, uint32(table)) //nolint:gosec // validated by the planner
 	err := o.conn.dump(ctx, unix.RTM_GETROUTE, body, reset, func(b []byte) error {
 		r, err := parseRoute(b)
-		if err == nil && r.table == table && !r.cloned && (kind == unix.RTN_UNSPEC || r.kind == kind) {
+		if err == nil && r.table == table && !r.cloned {
 			use(r)
 		}
 		return err

@@ -138,6 +138,7 @@ type route struct {
 	kind     byte // of rtnetlink(7): unicast, blackhole, …
 	ifindex  int
 	plain    bool // has the default metric and type of service, as Meshway's routes to lanes do
+	precedes bool // has a lower metric than those of Meshway
 	cloned   bool // a cache entry, not a route
 	via      netip.Addr
 }
@@ -164,6 +165,7 @@ func parseRoute(b []byte) (route, error) {
 		kind:     header[7],
 		ifindex:  int(a.u32(unix.RTA_OIF)),
 		plain:    header[3] == 0 && a.u32(unix.RTA_PRIORITY) == metric,
+		precedes: a.u32(unix.RTA_PRIORITY) < metric,
 		cloned:   native.Uint32(header[8:])&unix.RTM_F_CLONED != 0,
 	}
 	r.Prefix = netip.PrefixFrom(dst, int(header[1]))

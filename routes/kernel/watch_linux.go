@@ -22,7 +22,8 @@ const watchBuffer = 16 << 20
 // Meshway's tables; a rule; a nexthop in Meshway's range; a link or an address,
 // whose removal makes the kernel delete routes without a message; a sysctl of
 // forwarding or rp_filter; and every generation of nftables. After a call of
-// HostRoutes it also wakes after changes of the routes that HostRoutes returns.
+// HostRoutes it also wakes after changes of the routes that HostRoutes returns. Of the
+// tables of foreign rules it reports changes of routes that overlap those of Meshway.
 //
 // Of other links than its own, it reports changes of those on which there are nexthops,
 // and of the MTU, on which that of the tunnels depends.
@@ -113,7 +114,7 @@ func (k *Kernel) concerns(m syscall.NetlinkMessage) bool {
 	switch m.Header.Type {
 	case unix.RTM_NEWROUTE, unix.RTM_DELROUTE:
 		r, err := parseRoute(m.Data)
-		return err != nil || k.concernsTable(r.table) || k.concernsHostRoutes(r)
+		return err != nil || k.concernsTable(r.table) || k.concernsHostRoutes(r) || k.concernsForeignTables(r)
 	case unix.RTM_NEWNEXTHOP, unix.RTM_DELNEXTHOP:
 		n, err := parseNexthop(m.Data)
 		return err != nil || routes.OwnNexthop(n.id)

@@ -191,9 +191,9 @@ func interferences(in plan.Inputs, desired plan.Desired) {
 	in.Host.Links = append(slices.Clone(in.Host.Links), plan.Link{Device: "pods", Prefixes: []netip.Prefix{own[0].CIDR}})
 	paths := interference.Paths{
 		Config: in.Config, Host: in.Host, Own: own,
-		Datacenters: in.Catalog.Datacenters[1:], Routed: desired.Firewall.Remote,
+		Datacenters: in.Catalog.Datacenters[1:], Routed: desired.Firewall.Remote, Sessions: desired.Sessions,
 	}
 	paths.Queries()
-	filters := interference.Filters{Paths: paths, Tunnels: in.Observed.Tunnels, Firewall: desired.Firewall, Sessions: desired.Sessions}
+	filters := interference.Filters{Paths: paths, Tunnels: in.Observed.Tunnels, Firewall: desired.Firewall}
 	filters.Problems()
 }
