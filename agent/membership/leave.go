@@ -23,14 +23,11 @@ func (a *Agent) Leave(ctx context.Context, force bool, progress member.Progress)
 	if m := a.notEnrolled(); m != nil {
 		return a.leaveUnenrolled(ctx, *m, force, progress)
 	}
-	if !a.runner.command.TryLock() {
-		return busy()
+	r, err := a.lockMembership()
+	if err != nil {
+		return err
 	}
 	defer a.runner.command.Unlock()
-	r := a.runner.current()
-	if r == nil {
-		return a.notMember()
-	}
 	if p := r.removed.Load(); force && p != nil && p.Code == codeGatewayRemoved {
 		progress("forgotten", "the federation removed this gateway before, but not its datacenter: this gateway enrols again")
 		return a.runner.change(ctx, status.Leaving, a.admission.Forget)
@@ -50,9 +47,12 @@ func (a *Agent) Leave(ctx context.Context, force bool, progress member.Progress)
 }
 
 // notEnrolled returns the membership of the datacenter if this gateway has none; nil
-// otherwise.
+// otherwise. A membership that a command has stopped, to change or to end it, is one.
 func (a *Agent) notEnrolled() *identity.DatacenterMembership {
-	if a.cfg.Siblings == nil || a.runner.current() != nil {
+	if a.cfg.Siblings == nil || a.runner.current() != nil || a.runner.currentState() == status.Leaving {
+		return nil
+	}
+	if _, enrolled, err := a.cfg.Identity.Membership(); err != nil || enrolled {
 		return nil
 	}
 	shared, err := a.cfg.Siblings.Current()

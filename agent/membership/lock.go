@@ -19,6 +19,20 @@ const (
 	updateTimeout = 20 * time.Second
 )
 
+// lockMembership acquires the lock of commands and returns the membership that runs, which
+// no other command ends before the caller releases the lock. Without one it returns why.
+func (a *Agent) lockMembership() (*running, error) {
+	if !a.runner.command.TryLock() {
+		return nil, busy()
+	}
+	r := a.runner.current()
+	if r == nil {
+		a.runner.command.Unlock()
+		return nil, a.notMember()
+	}
+	return r, nil
+}
+
 // withLock calls do, which brings the datacenter into a federation, while no
 // other gateway of the datacenter can. Before the call, all gateways have the
 // same CA. If do succeeds, the reconciler replaces the lock by the membership.

@@ -26,18 +26,12 @@ type Recovery struct {
 // permanently. The data plane stays meanwhile. It has to be run on all gateways
 // that remain, at the same time and with the same voters.
 func (a *Agent) Recover(ctx context.Context, request RecoverRequest) (Recovery, error) {
-	r := a.runner.current()
-	if r == nil {
-		return Recovery{}, a.notMember()
-	}
-	if !a.runner.command.TryLock() {
-		return Recovery{}, busy()
-	}
-	defer a.runner.command.Unlock()
-	state, err := a.Peers()
+	r, err := a.lockMembership()
 	if err != nil {
 		return Recovery{}, err
 	}
+	defer a.runner.command.Unlock()
+	state := judgePeers(r.member.Status(), a.cfg.File.GatewayID(), r.gateway.Sessions())
 	done := Recovery{Former: voters(state)}
 	if err := mayRecover(state, a.cfg.File.GatewayID(), request.Voters); err != nil {
 		return done, err

@@ -65,10 +65,14 @@ func (a *Agent) RotateCA(ctx context.Context, request RotateRequest, progress me
 // announceCA creates the CA that follows, stores it where the gateways of this
 // datacenter find it, and announces it in the catalog.
 func (a *Agent) announceCA(ctx context.Context, r *running, progress member.Progress) error {
-	if !a.runner.command.TryLock() {
-		return busy()
+	now, err := a.lockMembership()
+	if err != nil {
+		return err
 	}
 	defer a.runner.command.Unlock()
+	if now != r {
+		return busy() // another command has ended that membership meanwhile
+	}
 	next, err := a.prepareCA(ctx)
 	if err != nil {
 		return err
