@@ -47,7 +47,7 @@ func (v validator) kubernetes(raw rawKubernetes) Kubernetes {
 func (v validator) cidrs(key string, list []*text, kind catalog.PrefixKind) []netip.Prefix {
 	var out []netip.Prefix
 	for _, t := range list {
-		cidr, ok := v.cidr(key, *t, kind)
+		cidr, ok := v.announced(key, *t, kind)
 		if !ok {
 			continue
 		}

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"bytes"
 	_ "embed" // for the reference
 	"errors"
 	"fmt"
@@ -9,14 +8,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"unicode/utf8"
+
+	"github.com/meshway/meshway/agent/plaintext"
 )
 
 // maxSize is the maximum size of a file in bytes.
 const maxSize = 256 << 10
-
-// byteOrderMark is what some editors write at the start of UTF-8 text.
-const byteOrderMark = "\ufeff"
 
 // commandLine replaces the file name in messages if there is no file.
 const commandLine = "command line"
@@ -54,12 +51,11 @@ func Parse(r io.Reader, filename string, env Env) (Config, error) {
 	if err != nil {
 		return Config{}, fmt.Errorf("read %s: %w", filename, err)
 	}
-	source = bytes.TrimPrefix(source, []byte(byteOrderMark))
-	if !utf8.Valid(source) {
-		return Config{}, fmt.Errorf("%s: it is not UTF-8 text; save it as UTF-8", filename)
-	}
 	if len(source) > maxSize {
 		return Config{}, fmt.Errorf("%s: it is larger than %d bytes, the limit of a configuration", filename, maxSize)
+	}
+	if source, err = plaintext.Decode(source); err != nil {
+		return Config{}, fmt.Errorf("%s: %w", filename, err)
 	}
 	var found faults
 	var raw rawConfig

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/allowlist"
 )
 
 // maxSocketPath is the maximum length of the path of a unix socket in bytes
@@ -237,7 +238,7 @@ func (v validator) prefixes(raw rawPrefixes) []catalog.Prefix {
 		{"prefixes.nodes", catalog.NodePrefix, raw.Nodes},
 	} {
 		for _, t := range kind.list {
-			cidr, ok := v.cidr(kind.key, *t, kind.kind)
+			cidr, ok := v.announced(kind.key, *t, kind.kind)
 			if !ok {
 				continue
 			}
@@ -274,6 +275,19 @@ func cidrsOf(prefixes []catalog.Prefix, kind catalog.PrefixKind) []netip.Prefix 
 		}
 	}
 	return out
+}
+
+// announced validates a prefix that this datacenter announces to others.
+func (v validator) announced(key string, t text, kind catalog.PrefixKind) (netip.Prefix, bool) {
+	cidr, ok := v.cidr(key, t, kind)
+	if !ok {
+		return cidr, false
+	}
+	if r := allowlist.CheckLength(cidr); r != nil {
+		v.faults.add(t.at, "%s: %s", key, refusal(r))
+		return cidr, false
+	}
+	return cidr, true
 }
 
 // cidr validates one prefix.

@@ -12,10 +12,6 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
-// maxInterfacePrefix leaves space for the number of the lane in the 15 bytes of an
-// interface name.
-const maxInterfacePrefix = 12
-
 func (v validator) oneOf(key string, t text, allowed ...string) string {
 	if slices.Contains(allowed, t.value) {
 		return t.value
@@ -137,35 +133,6 @@ func kindOfReserved(a netip.Addr) string {
 func isLocalhost(host string) bool {
 	name := strings.TrimSuffix(strings.ToLower(host), ".")
 	return name == "localhost" || name == "localhost.localdomain" || strings.HasSuffix(name, ".localhost")
-}
-
-// interfacePrefix validates the prefix of interface names. The number of the lane
-// follows it, hence it must not end in a digit.
-func (v validator) interfacePrefix(key string, t text) string {
-	valid := len(t.value) <= maxInterfacePrefix && catalog.ValidateName(t.value) == nil && !endsInDigit(t.value)
-	if !valid {
-		v.faults.add(t.at, "%s: %q is not a prefix of interface names; use 1 to %d of a-z, 0-9 and '-' that end in a letter",
-			key, t.value, maxInterfacePrefix)
-	} else if slices.Contains(commonInterfaces(), t.value) {
-		v.faults.add(t.at, "%s: %q is also the prefix of other interfaces, such as %s0; use another one, such as mesh", key, t.value, t.value)
-	}
-	return t.value
-}
-
-// commonInterfaces are the prefixes of names that the kernel, systemd and other
-// programs complete with a number.
-func commonInterfaces() []string {
-	return []string{
-		"bat", "bond", "br", "can", "cbr", "cni", "docker", "dummy", "eno", "ens", "erspan", "eth", "fwbr", "gre", "gretap", "hsr", "ib",
-		"ifb", "ip6gre", "ip6gretap", "ip6tnl", "ipvlan", "kube-bridge", "lo", "lxc", "lxcbr", "lxdbr", "macvlan", "macvtap", "nebula",
-		"nlmon", "ppp", "sit", "sl", "slip", "tailscale", "tap", "team", "tun", "tunl", "usb", "vcan", "veth", "virbr", "vlan", "vmbr",
-		"vmnet", "vnet", "vrf", "vti", "vxlan", "wg", "wlan", "wlo", "wls", "wt", "wwan", "xfrm",
-	}
-}
-
-func endsInDigit(s string) bool {
-	last := s[len(s)-1]
-	return last >= '0' && last <= '9'
 }
 
 // services checks the static registrations.

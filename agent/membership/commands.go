@@ -15,6 +15,7 @@ import (
 	"github.com/meshway/meshway/agent/plan/gatewayplan"
 	"github.com/meshway/meshway/agent/status"
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/allowlist"
 )
 
 // usableTimeout is how long a datacenter that has just joined waits for its
@@ -155,6 +156,9 @@ func (a *Agent) joinRequest(ctx context.Context) (member.JoinRequest, error) {
 	file, site := a.cfg.File, a.cfg.Site.Current()
 	if !site.Known {
 		return member.JoinRequest{}, siteUnknown()
+	}
+	if r := allowlist.CheckLengths(site.Prefixes); r != nil { // those of a cluster are discovered
+		return member.JoinRequest{}, r
 	}
 	gateway := catalog.Gateway{
 		Datacenter:   file.Datacenter,

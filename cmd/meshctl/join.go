@@ -12,6 +12,7 @@ import (
 
 	"github.com/meshway/meshway/agent/control/controlpb"
 	"github.com/meshway/meshway/agent/control/controlpb/controlpbconnect"
+	"github.com/meshway/meshway/agent/plaintext"
 	"github.com/meshway/meshway/cmd/meshctl/internal/command"
 	"github.com/meshway/meshway/cmd/meshctl/internal/fault"
 	"github.com/meshway/meshway/cmd/meshctl/internal/kubectl"
@@ -117,6 +118,9 @@ func readToken(cmd *cobra.Command, a *app, args []string, file string) (string, 
 	}
 	if err != nil {
 		return "", fmt.Errorf("read token: %w", err)
+	}
+	if text, err = plaintext.Decode(text); err != nil {
+		return "", fault.Usagef("read token: %v", err)
 	}
 	token := strings.TrimSpace(string(text))
 	if token == "" {

@@ -73,7 +73,8 @@ func TestImportDirections(t *testing.T) {
 			"consensus/raftnode/internal/proposals": {"consensus", "consensus/catalog", "consensus/catalog/catalogpb"},
 			"consensus/raftnode/internal/voting":    {"consensus/catalog"},
 			"consensus/raftnode/internal/transport": {"consensus", "consensus/catalog", "consensus/catalog/entrycheck"},
-			"agent/config":                          {"agent/suggest", "consensus/catalog"},
+			"agent/config":                          {"agent/plaintext", "agent/suggest", "consensus/catalog", "consensus/catalog/allowlist"},
+			"agent/plaintext":                       {},
 			"agent/suggest":                         {},
 			"tunnel/secret":                         {},
 			"tunnel":                                {"tunnel/secret"}, // declares Device; adapters import it
@@ -82,7 +83,7 @@ func TestImportDirections(t *testing.T) {
 			"routes/ruleset":                        {},
 			"agent/interference":                    {"agent/config", "agent/plan", "agent/plan/prefixset", "consensus/catalog", "routes", "routes/ruleset", "tunnel"},
 			"agent/plan":                            {"agent/config", "agent/plan/prefixset", "consensus/catalog", "routes", "tunnel"},
-			"agent/plan/acceptance":                 {"agent/config", "agent/plan", "agent/plan/prefixset", "consensus/catalog", "routes", "tunnel"},
+			"agent/plan/acceptance":                 {"agent/config", "agent/plan", "agent/plan/prefixset", "consensus/catalog", "consensus/catalog/allowlist", "routes", "tunnel"},
 			"agent/plan/gatewayplan": {
 				"agent/config", "agent/plan", "agent/plan/acceptance", "agent/plan/prefixset", "agent/plan/routing", "agent/plan/sighting", "agent/plan/tunnelend",
 				"consensus/catalog", "consensus/catalog/allowlist", "routes", "tunnel",
@@ -115,11 +116,12 @@ func TestImportDirections(t *testing.T) {
 			}, // decides nothing: no data plane, no status
 			"agent/membership": {
 				"agent/build", "agent/config", "agent/control", "agent/dataplane", "agent/identity", "agent/member",
-				"agent/membership/internal/noaddress", "agent/membership/internal/noleader",
+				"agent/membership/internal/noaddress", "agent/membership/internal/noleader", "agent/membership/internal/recovery",
 				"agent/notify", "agent/plan", "agent/plan/gatewayplan", "agent/registrar", "agent/rotation", "agent/status", "agent/suggest",
-				"consensus", "consensus/catalog", "consensus/catalog/catalogpb", "consensus/catalog/replica", "consensus/catalog/succession", "tunnel",
+				"consensus", "consensus/catalog", "consensus/catalog/allowlist", "consensus/catalog/catalogpb", "consensus/catalog/replica", "consensus/catalog/succession", "tunnel",
 			}, // raft and RPC are inside agent/member
 			"agent/membership/internal/noaddress": {"agent/config", "agent/plan", "consensus/catalog"},
+			"agent/membership/internal/recovery":  {"consensus", "consensus/catalog"},
 			"agent/membership/internal/noleader":  {"agent/control", "agent/plan", "consensus", "consensus/catalog"},
 			"agent/rpc":                           {"consensus/catalog", "consensus/catalog/catalogpb"},
 			"agent/trust":                         {"agent/identity", "agent/notify", "agent/plan", "consensus/catalog", "consensus/catalog/catalogpb", "consensus/catalog/replica", "consensus/catalog/succession"},
@@ -135,7 +137,7 @@ func TestImportDirections(t *testing.T) {
 				"consensus", "consensus/catalog", "consensus/catalog/feed", "consensus/catalog/replica",
 			},
 			"agent/api/apiclient":               {"agent/api/apipb", "agent/api/apipb/apipbconnect", "agent/rpc", "consensus/catalog", "tunnel/secret"},
-			"agent/api/access":                  {"agent/api/apipb/apipbconnect", "agent/rpc", "consensus/catalog"},
+			"agent/api/access":                  {"agent/api/apipb/apipbconnect", "agent/plaintext", "agent/rpc", "consensus/catalog"},
 			"agent/admin/adminclient":           {"agent/control/controlpb/controlpbconnect", "agent/rpc"}, // part of meshctl
 			"cmd/meshctl/internal/command":      {"agent/control/controlpb", "agent/suggest", "cmd/flagvalue", "cmd/meshctl/internal/fault"},
 			"cmd/meshctl/internal/corefile":     {},

@@ -27,6 +27,7 @@ import (
 	"github.com/meshway/meshway/agent/member"
 	"github.com/meshway/meshway/agent/membership"
 	"github.com/meshway/meshway/agent/pathmtu"
+	"github.com/meshway/meshway/agent/plaintext"
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/agent/registrar"
 	"github.com/meshway/meshway/agent/requirement"
@@ -263,6 +264,9 @@ func tokenOf(file string) func() (string, error) {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			return "", err
+		}
+		if text, err = plaintext.Decode(text); err != nil {
+			return "", fmt.Errorf("%s: %w", file, err)
 		}
 		token := strings.TrimSpace(string(text))
 		if token == "" {

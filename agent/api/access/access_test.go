@@ -32,7 +32,7 @@ func file(t *testing.T, text string, mode os.FileMode) string {
 
 func TestOnlyProgramsWithATokenAreServed(t *testing.T) {
 	var log bytes.Buffer
-	tokens := access.NewTokens(file(t, "# programs\nscraper read "+readToken+"\n\ndeployer  write\t"+writeToken+"\n", 0o600),
+	tokens := access.NewTokens(file(t, "\ufeff# programs\nscraper read "+readToken+"\n\ndeployer  write\t"+writeToken+"\n", 0o600),
 		slog.New(slog.NewTextHandler(&log, nil)))
 	require.NoError(t, tokens.Check())
 	program := ""
@@ -88,6 +88,7 @@ func TestAFileThatCannotBeUsedRefusesAllProgramsAndIsExplained(t *testing.T) {
 		want string
 	}{
 		"mode":    {"a read " + readToken, 0o640, "has mode 0640, so that other users can read or change it; run chmod 600"},
+		"UTF-16":  {"\xff\xfea\x00", 0o600, "it is not UTF-8 text; save it as UTF-8"},
 		"empty":   {"# none\n", 0o600, "has no token"},
 		"words":   {"\na " + readToken, 0o600, ":2: the line does not have three words"},
 		"scope":   {"a all " + readToken, 0o600, ":1: the second word is neither read nor write"},

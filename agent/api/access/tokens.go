@@ -14,6 +14,8 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+
+	"github.com/meshway/meshway/agent/plaintext"
 )
 
 // minToken is the least length of a token in bytes, so that it cannot be guessed.
@@ -116,6 +118,9 @@ func readTokens(path string) ([]Program, fs.FileInfo, error) {
 	}
 	if len(text) > maxFile {
 		return nil, info, fmt.Errorf("%s is larger than 1 MiB", path)
+	}
+	if text, err = plaintext.Decode(text); err != nil {
+		return nil, info, fmt.Errorf("%s: %w", path, err)
 	}
 	programs, err := parse(path, text)
 	return programs, info, err

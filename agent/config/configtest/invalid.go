@@ -204,6 +204,13 @@ func invalidValues() []Invalid {
 
 func invalidLists() []Invalid {
 	return []Invalid{
+		{Name: "prefixes that take the addresses of others", Source: "prefixes: {pods: [10.0.0.0/7], services: ['fd00::/12'], nodes: [64.0.0.0/4]}\nkubernetes: {podCIDRs: [16.0.0.0/4], serviceCIDRs: ['2600::/12']}\n", Want: []string{
+			`meshd.yaml:2:19: prefixes.pods: prefix 10.0.0.0/7 is too large; use prefixes of length 8 or more`,
+			`meshd.yaml:2:43: prefixes.services: prefix fd00::/12 is too large; use prefixes of length 16 or more`,
+			`meshd.yaml:2:65: prefixes.nodes: prefix 64.0.0.0/4 is too large; use prefixes of length 8 or more`,
+			`meshd.yaml:3:25: kubernetes.podCIDRs: prefix 16.0.0.0/4 is too large; use prefixes of length 8 or more`,
+			`meshd.yaml:3:53: kubernetes.serviceCIDRs: prefix 2600::/12 is too large; use prefixes of length 16 or more`,
+		}},
 		{Name: "services", Source: "prefixes: {pods: [10.1.0.0/16]}\nservices:\n  - name: web\n    address: 10.2.0.1\n    ports: [{port: 80}, {port: 80}]\n  - {name: web, address: 10.1.0.1, ports: []}\n  - {address: nowhere, ports: [{protocol: tpc}]}\n  - {name: two, address: 10.1.0.1, ports: [{name: a, port: 1}, {name: b, port: 1}, {name: c, port: 1, protocol: udp}]}\n", Want: []string{
 			`meshd.yaml:5:14: services[0].address: 10.2.0.1 is in none of this datacenter's prefixes, so that others cannot reach it; add its prefix to prefixes`,
 			`meshd.yaml:6:26: services[0].ports: two ports have the same name or number; give each its own`,

@@ -11,6 +11,7 @@ import (
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/agent/plan/prefixset"
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/allowlist"
 	"github.com/meshway/meshway/routes"
 )
 
@@ -76,7 +77,7 @@ func (l LocalRanges) Withdrawn(list []plan.Withdrawn, claimed []netip.Prefix) []
 	var guarded []netip.Prefix
 	keep := slices.Clone(claimed)
 	for _, w := range list {
-		if tooLarge(w.Prefix.CIDR) {
+		if allowlist.CheckLength(w.Prefix.CIDR) != nil {
 			continue // it was not routed
 		}
 		var found plan.Problems // of a datacenter that announces it no more

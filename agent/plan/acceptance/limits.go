@@ -7,36 +7,25 @@ import (
 
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/allowlist"
 )
 
 // An honest leader accepts no others (packages allowlist and quota). A hostile one writes what
 // it likes into the record of its own datacenter, and signs it.
-const (
-	shortestIPv4 = 8
-	shortestIPv6 = 16
-	mostPrefixes = 4096
-)
-
-// tooLarge reports whether p takes so many addresses that others need them.
-func tooLarge(p netip.Prefix) bool {
-	if p.Addr().Is4() {
-		return p.Bits() < shortestIPv4
-	}
-	return p.Bits() < shortestIPv6
-}
+const mostPrefixes = 4096
 
 // withinLimits returns the record of another datacenter without the prefixes that no honest
 // leader accepts. All hosts keep the same ones of too many, the first of them.
 func withinLimits(dc catalog.Datacenter, found *plan.Problems) catalog.Datacenter {
 	// What is not canonical is left to acceptance, which reports it otherwise.
 	isLarge := func(p catalog.Prefix) bool {
-		return p.CIDR.IsValid() && p.CIDR.Bits() > 0 && !p.CIDR.Addr().Is4In6() && tooLarge(p.CIDR)
+		return p.CIDR.IsValid() && p.CIDR.Bits() > 0 && !p.CIDR.Addr().Is4In6() && allowlist.CheckLength(p.CIDR) != nil
 	}
 	kept := slices.DeleteFunc(slices.Clone(dc.Prefixes), isLarge)
 	for _, p := range sortedPrefixes(dc.Prefixes) {
 		if isLarge(catalog.Prefix{CIDR: p}) {
 			found.AddError("prefix-too-large", plan.DatacenterSubject(dc.Name),
-				fmt.Sprintf("prefix %v of datacenter %s is not used: the shortest are /%d (IPv4) and /%d (IPv6)", p, dc.Name, shortestIPv4, shortestIPv6),
+				fmt.Sprintf("prefix %v of datacenter %s is not used: the shortest are /8 (IPv4) and /16 (IPv6)", p, dc.Name),
 				fmt.Sprintf("announce smaller prefixes in the configuration of %s, or run meshctl datacenter remove %s if it is compromised", dc.Name, dc.Name))
 		}
 	}

@@ -77,7 +77,7 @@ func (r rule) isNear(p netip.Prefix) bool {
 // private, in a range that another datacenter allows, or of nodes near a gateway.
 func (r rule) check(announced catalog.Prefix) *catalog.Refusal {
 	p := announced.CIDR
-	if refusal := checkLength(p); refusal != nil {
+	if refusal := CheckLength(p); refusal != nil {
 		return refusal
 	}
 	if isPrivate(p) || announced.Kind == catalog.NodePrefix && r.isNear(p) {
@@ -144,7 +144,7 @@ func CheckAllowable(ranges []netip.Prefix) *catalog.Refusal {
 	for i, p := range ranges {
 		r := catalog.CheckPrefix(catalog.Prefix{CIDR: p, Kind: catalog.NodePrefix})
 		if r == nil {
-			r = checkLength(p)
+			r = CheckLength(p)
 		}
 		if r != nil {
 			return r.In(catalog.At("cidrs", i))
@@ -189,9 +189,9 @@ func CheckRemovable(s catalog.Settings, dc catalog.DatacenterName, ranges []neti
 	return nil
 }
 
-// checkLength refuses prefixes that are so short that they take the addresses that
+// CheckLength refuses prefixes that are so short that they take the addresses that
 // others need.
-func checkLength(p netip.Prefix) *catalog.Refusal {
+func CheckLength(p netip.Prefix) *catalog.Refusal {
 	shortest := byFamily(p, 8, 16)
 	if p.Bits() >= shortest {
 		return nil
@@ -201,4 +201,16 @@ func checkLength(p netip.Prefix) *catalog.Refusal {
 		Message: fmt.Sprintf("prefix %s is too large", p),
 		Remedy:  fmt.Sprintf("use prefixes of length %d or more", shortest),
 	}
+}
+
+// CheckLengths is CheckLength for the prefixes of a datacenter. The catalog accepts shorter
+// ones of the only datacenter of a federation, but the others would not use them. The field
+// of the refusal is "prefixes[i]".
+func CheckLengths(prefixes []catalog.Prefix) *catalog.Refusal {
+	for i, p := range prefixes {
+		if r := CheckLength(p.CIDR); r != nil {
+			return r.In(catalog.At("prefixes", i))
+		}
+	}
+	return nil
 }

@@ -48,13 +48,17 @@
 {{- end }}
 {{- end }}
 
-{{/* Validates CIDRs that must not overlap; the argument is (list key CIDRs). */}}
+{{/* Validates CIDRs that the cluster announces, which must not overlap; the argument is (list key CIDRs). */}}
 {{- define "meshway.validateCIDRs" -}}
 {{- $key := first . }}
 {{- $before := list }}
 {{- range last . }}
 {{- $cidr := . }}
 {{- $bits := include "meshway.ownCIDR" (list $key .) }}
+{{- $shortest := ternary 8 16 (hasPrefix "4" $bits) }}
+{{- if le (len $bits) $shortest }}
+{{- fail (printf "%s: %q is too large; use prefixes of length %d or more" $key $cidr $shortest) }}
+{{- end }}
 {{- range $before }}
 {{- if or (hasPrefix . $bits) (hasPrefix $bits .) }}
 {{- fail (printf "%s: %q overlaps another CIDR of the list; list each range once" $key $cidr) }}

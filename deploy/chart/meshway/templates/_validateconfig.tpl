@@ -7,8 +7,8 @@
 {{- include "meshway.validateEndpoints" (list "config.wireguard.advertise" $wireguard.advertise) }}
 {{- include "meshway.validateRouting" . }}
 {{- $device := $wireguard.interface | default "mesh" }}
-{{- $common := list "bat" "bond" "br" "can" "cbr" "cni" "docker" "dummy" "eno" "ens" "erspan" "eth" "fwbr" "gre" "gretap" "hsr" "ib" "ifb" "ip6gre" "ip6gretap" "ip6tnl" "ipvlan" "kube-bridge" "lo" "lxc" "lxcbr" "lxdbr" "macvlan" "macvtap" "nebula" "nlmon" "ppp" "sit" "sl" "slip" "tailscale" "tap" "team" "tun" "tunl" "usb" "vcan" "veth" "virbr" "vlan" "vmbr" "vmnet" "vnet" "vrf" "vti" "vxlan" "wg" "wlan" "wlo" "wls" "wt" "wwan" "xfrm" }}
-{{- if has $device $common }}
+{{- $common := list "antrea-gw" "antrea-tun" "ath" "awg" "bat" "bnep" "bond" "br" "bridge" "can" "cbr" "cni" "cni-podman" "docker" "dummy" "em" "erspan" "eth" "fwbr" "fwln" "fwpr" "genev" "geneve" "gre" "gretap" "hsr" "ib" "ifb" "incusbr" "ip6gre" "ip6gretap" "ip6tnl" "ipip" "ipsec" "ipvlan" "kube-bridge" "kube-ipvs" "l2tpeth" "lan" "lo" "lowpan" "lxc" "lxcbr" "lxdbr" "lxdfan" "macsec" "macvlan" "macvtap" "mgmt" "mlan" "mpqemubr" "nebula" "nlmon" "ovpn" "ovs-br" "pan" "pimreg" "podman" "ppp" "rmnet" "seth" "sit" "sl" "slip" "swp" "tailscale" "tap" "team" "tinc" "tun" "tunl" "uap" "usb" "utun" "vboxnet" "vcan" "venet" "veth" "vif" "virbr" "vlan" "vmbr" "vmnet" "vnet" "vnic" "vrf" "vsockmon" "vti" "vxlan" "wan" "wg" "wifi" "wlan" "wpan" "wt" "wwan" "xenbr" "xfrm" "ygg" "zt" }}
+{{- if or (has $device $common) (regexMatch "^(en|ib|sl|wl|ww)[a-z]?$" $device) }}
 {{- fail (printf "config.wireguard.interface: %q is also the prefix of other interfaces, such as %s0; use another one, such as mesh" $device $device) }}
 {{- end }}
 {{- $keepalive := include "meshway.milliseconds" ($wireguard.keepalive | default "25s") | float64 }}

@@ -1,10 +1,11 @@
-package membership
+package recovery_test
 
 import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 
+	"github.com/meshway/meshway/agent/membership/internal/recovery"
 	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
 )
@@ -31,7 +32,7 @@ func TestRecoveryIsRefusedWhileVotersThatItExcludesAnswer(t *testing.T) {
 		"all that answer are named":        {answers, []catalog.GatewayID{"west/gw1", "west/gw2", "north/gw1"}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := mayRecover(c.state, "west/gw1", c.voters)
+			err := recovery.Check(c.state, "west/gw1", c.voters)
 			if c.want == "" {
 				assert.NoError(t, err)
 				return
