@@ -189,6 +189,35 @@ func TestAVoterCannotSendAnEntryThatNoMemberCanApply(t *testing.T) {
 	}
 }
 
+// Raft deletes its own entry from the index on, and what it changed stays in one catalog only.
+func TestAVoterCannotReplaceAnEntryThatIsApplied(t *testing.T) {
+	withEachStore(t, func(t *testing.T, store raftnode.LogStore) {
+		c := consensustest.New(t, 3, consensustest.Options{LogStore: store})
+		leader := c.Leader()
+		key := consensustest.Key{Owner: leader.ID, Name: "web"}
+		write(t, leader, key, "before")
+		c.WaitEqual()
+		voter := others(c, leader)[0]
+		f := newForger(t, c, voter.ID)
+		status := leader.Node.Status()
+		for _, m := range others(c, voter) {
+			err := f.Entry(m.ID, status.Term+1, status.CommitIndex-1, status.Term, raft.LogNoop, nil)
+			require.ErrorContains(t, err, "this member has applied it with term", "%s", m.ID)
+		}
+		time.Sleep(20 * time.Second)
+		requireUnharmed(t, c, leader, status.Term, key)
+		for _, m := range c.Members {
+			m.Kill()
+		}
+		for _, m := range c.Members {
+			m.Restart()
+		}
+		for _, m := range c.Members {
+			require.Equal(t, "before", key.Get(m.Node.View()), "%s", m.ID)
+		}
+	})
+}
+
 // A build that did not check what it stored may have the entry in its log.
 func TestRecoverRemovesAnEntryThatCannotBeApplied(t *testing.T) {
 	withEachStore(t, func(t *testing.T, store raftnode.LogStore) {

@@ -223,6 +223,15 @@ func (s *Store) FirstIndex() uint64 {
 	return first
 }
 
+// Term returns the term of an entry of the log; false: the log does not have it.
+func (s *Store) Term(index uint64) (uint64, bool) {
+	var entry raft.Log
+	if err := s.logs().GetLog(index, &entry); err != nil {
+		return 0, false // raft finds it, too
+	}
+	return entry.Term, true
+}
+
 // Written returns the highest index, at most commit, up to which all entries are on the
 // disk. A follower must not learn of a higher commit index from this member: see
 // concurrentLog.

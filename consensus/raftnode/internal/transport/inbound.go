@@ -125,6 +125,9 @@ func (in *inbound) pass(p *passage, rpc raft.RPC, closed <-chan struct{}) bool {
 	snapshot, isSnapshot := rpc.Command.(*raft.InstallSnapshotRequest)
 	knowledge := in.knowledge()
 	refusal := knowledge.check(p.from, rpc.Command)
+	if refusal == nil {
+		refusal = in.checkApplied(p.from, rpc.Command, knowledge.Applied)
+	}
 	if refusal == nil && isSnapshot && !in.snapshots.enter(p, knowledge.Leader) {
 		refusal = refuse("", "the snapshot of gateway %s is refused while that of another one is read", p.from)
 	}
@@ -164,6 +167,26 @@ func (in *inbound) pass(p *passage, rpc raft.RPC, closed <-chan struct{}) bool {
 	case <-in.done:
 		return false
 	}
+}
+
+// checkApplied refuses entries in the place of others that raft has applied. A leader has all
+// that was applied (Raft, figure 3, leader completeness); raft would delete its own entries,
+// and what they changed would stay in the catalog of this member only.
+func (in *inbound) checkApplied(from catalog.GatewayID, command any, applied uint64) *Refusal {
+	m, isAppend := command.(*raft.AppendEntriesRequest)
+	if !isAppend {
+		return nil
+	}
+	for _, entry := range m.Entries {
+		if entry.Index > applied {
+			break // so do the later ones: see checkEntry
+		}
+		if term, ok := in.cfg.Store.Term(entry.Index); ok && term != entry.Term {
+			return refuse(consensus.CodeMalformed, "AppendEntries of gateway %s has entry %d with term %d, this member has applied it with term %d",
+				from, entry.Index, entry.Term, term)
+		}
+	}
+	return nil
 }
 
 // skipApplied removes from a message what raft has applied, if the log, whose first entry

@@ -53,6 +53,8 @@ var (
 type Store interface {
 	// FirstIndex returns the index of its first entry; 0: it is empty.
 	FirstIndex() uint64
+	// Term returns the term of an entry; false: the log does not have it.
+	Term(index uint64) (uint64, bool)
 	// Written returns the highest index, at most commit, up to which all entries are on
 	// the disk: no other member learns that a later entry is committed.
 	Written(commit uint64) uint64

@@ -27,7 +27,8 @@ type memoryStore struct {
 	flush     func() error
 }
 
-func (memoryStore) FirstIndex() uint64 { return 0 }
+func (memoryStore) FirstIndex() uint64         { return 0 }
+func (memoryStore) Term(uint64) (uint64, bool) { return 0, false }
 
 func (s memoryStore) Written(commit uint64) uint64 {
 	if s.unwritten == 0 {
