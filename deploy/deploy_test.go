@@ -35,6 +35,16 @@ func TestUnitStopsOnlyTheAgent(t *testing.T) {
 	assert.Contains(t, read(t, "systemd/meshd.service"), "\nKillMode=process\n")
 }
 
+// The network starts after network-pre.target, and nftables.service flushes all tables.
+func TestUnitOfTheGuardRunsBeforeTheNetworkAndAfterTheRulesOfTheHost(t *testing.T) {
+	unit := read(t, "systemd/meshway-guard.service")
+	assert.Contains(t, unit, "\nWants=network-pre.target\n")
+	assert.Contains(t, unit, "\nBefore=network-pre.target ")
+	assert.Regexp(t, `\nAfter=.*\bnftables\.service\n`, unit)
+	assert.Contains(t, unit, "\nDefaultDependencies=no\n", "they are after the network")
+	assert.Regexp(t, `\nWants=.*\bmeshway-guard\.service\n`, read(t, "systemd/meshd.service"))
+}
+
 func read(t *testing.T, file string) string {
 	t.Helper()
 	text, err := os.ReadFile(file)

@@ -28,7 +28,7 @@ func rootCommand() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(runCommand(), wireguardCommand(), lanesCommand(), uninstallCommand(), recoverCommand(), configCommand(), versionCommand(), manual.Command("meshd", exitStatus))
+	root.AddCommand(runCommand(), wireguardCommand(), lanesCommand(), guardCommand(), uninstallCommand(), recoverCommand(), configCommand(), versionCommand(), manual.Command("meshd", exitStatus))
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		if flag, message, ok := flagvalue.Error(err); ok {
 			err = fmt.Errorf("%s: %s", flag, message)

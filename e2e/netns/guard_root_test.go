@@ -241,6 +241,12 @@ func TestABootIsGuardedBeforeTheAgentHasPlanned(t *testing.T) {
 	sendToPods(t, east, west)
 	require.NotZero(t, unencrypted(t, router, west)-before, "nothing guards the host")
 
+	run(t, east.Gateway, binaries.Meshd+" guard --config "+harness.ConfigFile)
+	before = unencrypted(t, router, west)
+	sendToPods(t, east, west)
+	assert.Zero(t, unencrypted(t, router, west)-before, "meshway-guard.service has run before the network")
+	run(t, east.Gateway, "nft delete table inet meshway")
+
 	require.NoError(t, east.Gateway.WriteFile("/run/kubeconfig", []byte(`{apiVersion: v1, kind: Config, current-context: c,
   clusters: [{name: c, cluster: {server: "https://203.0.113.1:1"}}], contexts: [{name: c, context: {cluster: c, user: u}}], users: [{name: u, user: {}}]}`), 0o600))
 	require.NoError(t, east.Configure(east.Config("kubernetes: {enabled: true, nodeName: east, kubeconfig: /run/kubeconfig}")))
@@ -277,6 +283,7 @@ func TestPrefixesOfADatacenterThatLeftStayGuarded(t *testing.T) {
 	sendToPods(t, east, west)
 	assert.Zero(t, unencrypted(t, router, west)-before, "packets for west at the router after a restart")
 	meshctl(t, east, "leave", "--yes")
+	run(t, east.Gateway, binaries.Meshd+" guard --config "+harness.ConfigFile)
 	sendToPods(t, east, west)
 	assert.NotZero(t, unencrypted(t, router, west)-before, "a host that left is as if Meshway had never run")
 }

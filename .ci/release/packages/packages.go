@@ -16,26 +16,30 @@ import (
 	"github.com/meshway/meshway/release/source"
 )
 
-// UnitFile is the unit in the source tree, for programs in /usr/local/bin. The comment at
-// its top describes a manual installation from the source tree.
-const UnitFile = "deploy/systemd/meshd.service"
+// unitDirectory has the units in the source tree, for programs in /usr/local/bin. The
+// comment at the top of meshd.service describes a manual installation from the source tree.
+const unitDirectory = "deploy/systemd/"
 
-// UnitForArchive returns the unit in an archive of a release, whose comment names the
+// Units returns the names of the units of a host.
+func Units() []string { return []string{"meshd.service", "meshway-guard.service"} }
+
+// UnitForArchive returns a unit in an archive of a release, whose comment names the
 // paths in the archive.
-func UnitForArchive(src source.Source) (string, error) {
-	text, err := os.ReadFile(filepath.Join(src.Dir, UnitFile))
+func UnitForArchive(src source.Source, name string) (string, error) {
+	text, err := os.ReadFile(filepath.Join(src.Dir, unitDirectory, name))
 	if err != nil {
 		return "", fmt.Errorf("read unit: %w", err)
 	}
-	return strings.NewReplacer("bin/meshd bin/meshctl", "meshd meshctl", "deploy/examples/", "examples/", UnitFile, filepath.Base(UnitFile)).Replace(string(text)), nil
+	return strings.NewReplacer("bin/meshd bin/meshctl", "meshd meshctl", "deploy/examples/", "examples/", unitDirectory, "").Replace(string(text)), nil
 }
 
 // Write writes the deb and the rpm of a processor into output. programs and described
 // are the directories of programs.Build and programs.Describe.
 func Write(output string, src source.Source, arch, programs, described string) error {
-	unit := filepath.Join(programs, "meshd.service") // described is packed into the archive, too
-	if err := writeUnit(filepath.Join(src.Dir, UnitFile), unit); err != nil {
-		return err
+	for _, unit := range Units() { // described is packed into the archive, too
+		if err := writeUnit(filepath.Join(src.Dir, unitDirectory, unit), filepath.Join(programs, unit)); err != nil {
+			return err
+		}
 	}
 	variables := map[string]string{
 		"ARCH": arch, "VERSION": src.Number(), "SOURCE": src.Dir, "PROGRAMS": programs, "DESCRIBED": described,

@@ -42,6 +42,7 @@ func TestPackageHasProgramsUnitManualAndCompletions(t *testing.T) {
 	assert.Contains(t, unit, "-rw-r--r-- [Unit]\n")
 	assert.Contains(t, unit, "\nExecStart=/usr/bin/meshd run ")
 	assert.Contains(t, unit, "\nKillMode=process\n", "an upgrade keeps the data plane")
+	assert.Contains(t, content["data ./usr/lib/systemd/system/meshway-guard.service"], "\nExecStart=/usr/bin/meshd guard ")
 	assert.Contains(t, content["control ./control"], "Version: 0.2.0\n")
 	assert.Contains(t, content["control ./control"], "Depends: nftables\n")
 	assert.Contains(t, content, "data ./usr/share/doc/meshway/examples/east.yaml")
@@ -161,11 +162,11 @@ func entries(t *testing.T, compressed []byte) map[string]entry {
 }
 
 func TestUnitOfTheArchiveNamesItsOwnPaths(t *testing.T) {
-	unit, err := packages.UnitForArchive(source.Source{Dir: "../../.."})
+	unit, err := packages.UnitForArchive(source.Source{Dir: "../../.."}, "meshd.service")
 	require.NoError(t, err)
 	assert.Contains(t, unit, "install -m 0755 meshd meshctl /usr/local/bin/\n")
 	assert.Contains(t, unit, "install -D -m 0600 examples/east.yaml /etc/meshway/meshd.yaml")
-	assert.Contains(t, unit, "install -m 0644 meshd.service /etc/systemd/system/\n")
+	assert.Contains(t, unit, "install -m 0644 meshd.service meshway-guard.service /etc/systemd/system/\n")
 	assert.Contains(t, unit, "\n[Unit]\n")
 	assert.NotContains(t, unit, "deploy/")
 }

@@ -143,17 +143,19 @@ func pack(work workspace, src source.Source, platform programs.Platform) error {
 	if err != nil {
 		return err
 	}
-	unit, err := packages.UnitForArchive(src)
-	if err != nil {
-		return err
-	}
 	examples, err := filepath.Glob(filepath.Join(src.Dir, "deploy/examples/*.yaml"))
 	if err != nil {
 		return fmt.Errorf("list examples: %w", err)
 	}
 	files := append(described, license,
-		archive.File{Path: filepath.Base(packages.UnitFile), Text: unit, Mode: 0o644},
 		archive.File{Path: "reference.yaml", Source: filepath.Join(src.Dir, "agent/config/reference.yaml"), Mode: 0o644})
+	for _, name := range packages.Units() {
+		unit, err := packages.UnitForArchive(src, name)
+		if err != nil {
+			return err
+		}
+		files = append(files, archive.File{Path: name, Text: unit, Mode: 0o644})
+	}
 	for _, example := range examples {
 		files = append(files, archive.File{Path: "examples/" + filepath.Base(example), Source: example, Mode: 0o644})
 	}
