@@ -138,7 +138,7 @@ func (g *Gateway) pass(ctx context.Context) time.Duration {
 	}
 	p.roundTrips = before.roundTrips.add(p.at, p.inputs.Observed.Sessions)
 	p.arrivals = arrivals(p.inputs.Observed.Arrivals, time.Now(), p.tunnels)
-	g.cfg.Catalog.Tune(p.roundTrips.longest)
+	g.cfg.Catalog.Tune(p.roundTrips.measured)
 	p.log(g.cfg.Log, before.outcome)
 	g.last.Store(p)
 	g.cfg.Published()

@@ -36,9 +36,9 @@ type Catalog interface {
 	TopologyChanged() <-chan struct{}
 	// Read returns a view that is as current as mode requires.
 	Read(ctx context.Context, mode consensus.ReadMode) (*replica.View, consensus.Freshness, error)
-	// Tune adapts the timers of consensus to the longest round trip between
-	// gateways; 0 if it was not measured yet.
-	Tune(longest time.Duration)
+	// Tune adapts the timers of consensus to the round trips to other gateways, which
+	// have none until they were measured.
+	Tune(roundTrips map[catalog.GatewayID]time.Duration)
 }
 
 // Trust decides which records of the catalog are used.

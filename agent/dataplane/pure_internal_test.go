@@ -74,11 +74,12 @@ func TestDistanceIsTheShortestRoundTripOfAWindow(t *testing.T) {
 	now := time.Now()
 	add := func(after, rtt time.Duration) time.Duration {
 		r = r.add(now.Add(after), []plan.Session{{Gateway: "west/gw", Up: true, RTT: rtt}, {Gateway: "north/gw", RTT: time.Hour}})
-		return r.longest
+		return r.measured["west/gw"]
 	}
 	assert.Zero(t, add(0, 300*time.Millisecond), "load is no distance")
 	assert.Zero(t, add(rttWindow/2, 20*time.Millisecond))
 	assert.Equal(t, 20*time.Millisecond, add(rttWindow, 80*time.Millisecond))
 	assert.Equal(t, 20*time.Millisecond, add(rttWindow+1, 150*time.Millisecond), "until the next window")
 	assert.Equal(t, 150*time.Millisecond, add(2*rttWindow, 200*time.Millisecond))
+	assert.NotContains(t, r.measured, catalog.GatewayID("north/gw"), "its session is down")
 }

@@ -17,7 +17,7 @@ const rttWindow = time.Minute
 type roundTrips struct {
 	began    time.Time
 	shortest map[catalog.GatewayID]time.Duration
-	longest  time.Duration // to the farthest gateway in the last full window; 0: not measured yet
+	measured map[catalog.GatewayID]time.Duration // those of the last full window; nil: there is none yet
 }
 
 // add returns r with the round trips of the sessions that are up.
@@ -37,10 +37,7 @@ func (r roundTrips) add(now time.Time, sessions []plan.Session) roundTrips {
 	if now.Sub(r.began) < rttWindow {
 		return r
 	}
-	r.longest = 0
-	for _, rtt := range r.shortest {
-		r.longest = max(r.longest, rtt)
-	}
+	r.measured = r.shortest
 	r.began, r.shortest = now, map[catalog.GatewayID]time.Duration{}
 	return r
 }

@@ -29,12 +29,12 @@ type fakeCatalog struct {
 	state   *replica.State
 	index   uint64
 	changed notify.Broadcast
-	longest time.Duration
 }
 
-func (c *fakeCatalog) View() *replica.View              { return c.state.View() }
-func (c *fakeCatalog) TopologyChanged() <-chan struct{} { return c.changed.Changed() }
-func (c *fakeCatalog) Tune(longest time.Duration)       { c.longest = longest }
+func (c *fakeCatalog) View() *replica.View                      { return c.state.View() }
+func (c *fakeCatalog) TopologyChanged() <-chan struct{}         { return c.changed.Changed() }
+func (c *fakeCatalog) Tune(map[catalog.GatewayID]time.Duration) {}
+
 func (c *fakeCatalog) apply(t *testing.T, commands ...*catalogpb.Command) {
 	t.Helper()
 	for _, command := range commands {

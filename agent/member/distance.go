@@ -1,6 +1,11 @@
 package member
 
-import "time"
+import (
+	"time"
+
+	"github.com/meshway/meshway/consensus"
+	"github.com/meshway/meshway/consensus/catalog"
+)
 
 const (
 	// The gateways are far apart beyond farLimit, and no longer so below nearLimit:
@@ -11,6 +16,19 @@ const (
 	// gateway can answer slowly from time to time, and each change restarts raft.
 	nearFor = time.Hour
 )
+
+// toVoters returns the longest round trip to a voter; 0: none was measured. Elections and
+// the lease of the leader do not wait for the others, so that one that answers slowly does
+// not change the timers of all.
+func toVoters(peers []consensus.Peer, roundTrips map[catalog.GatewayID]time.Duration) time.Duration {
+	var longest time.Duration
+	for _, p := range peers {
+		if p.Voter {
+			longest = max(longest, roundTrips[p.ID])
+		}
+	}
+	return longest
+}
 
 // distance judges how far apart the gateways are.
 type distance struct {

@@ -5,6 +5,9 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
+
+	"github.com/meshway/meshway/consensus"
+	"github.com/meshway/meshway/consensus/catalog"
 )
 
 func TestTheTimersOfRaftFollowTheDistanceOfTheGateways(t *testing.T) {
@@ -20,6 +23,14 @@ func TestTheTimersOfRaftFollowTheDistanceOfTheGateways(t *testing.T) {
 	assert.True(t, d.far(true, near, now.Add(nearFor)), "they were not near all the time")
 	assert.False(t, d.far(true, near, now.Add(2*nearFor)))
 	assert.False(t, d.far(false, near, now.Add(2*nearFor+time.Minute)))
+}
+
+func TestOnlyVotersChangeTheTimersOfRaftByTheirDistance(t *testing.T) {
+	peers := []consensus.Peer{{ID: "east/gw", Voter: true}, {ID: "west/gw", Voter: true}, {ID: "north/gw"}, {ID: "south/gw", Voter: true}}
+	roundTrips := map[catalog.GatewayID]time.Duration{"west/gw": 3 * time.Millisecond, "north/gw": time.Second, "south/gw": 2 * time.Millisecond}
+	assert.Equal(t, 3*time.Millisecond, toVoters(peers, roundTrips))
+	assert.Zero(t, toVoters(peers, nil))
+	assert.Zero(t, toVoters(nil, roundTrips), "raft does not run")
 }
 
 // Each change restarts raft, and its leader hands over.

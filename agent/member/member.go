@@ -221,14 +221,15 @@ func (m *Member) CertificateEnd() time.Time {
 	return certificate.Leaf.NotAfter
 }
 
-// Tune adapts the timers of raft to the longest round trip between gateways,
-// unless the configuration fixes them.
-func (m *Member) Tune(longest time.Duration) {
+// Tune adapts the timers of raft to the round trips to other gateways, unless the
+// configuration fixes them.
+func (m *Member) Tune(roundTrips map[catalog.GatewayID]time.Duration) {
 	if m.file.Raft.Timers != "auto" {
 		return
 	}
 	timers := raftnode.LAN()
-	if m.distance.far(m.node.Status().Timers == raftnode.WAN().Name, longest, time.Now()) {
+	status := m.node.Status()
+	if m.distance.far(status.Timers == raftnode.WAN().Name, toVoters(status.Peers, roundTrips), time.Now()) {
 		timers = raftnode.WAN()
 	}
 	if err := m.node.SetTimers(timers); err != nil {

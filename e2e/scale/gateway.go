@@ -42,9 +42,9 @@ type environment struct {
 	down    catalog.GatewayID // whose session is down
 }
 
-func (e *environment) View() *replica.View              { return replica.New().View() }
-func (e *environment) TopologyChanged() <-chan struct{} { return nil }
-func (e *environment) Tune(time.Duration)               {}
+func (e *environment) View() *replica.View                      { return replica.New().View() }
+func (e *environment) TopologyChanged() <-chan struct{}         { return nil }
+func (e *environment) Tune(map[catalog.GatewayID]time.Duration) {}
 func (e *environment) Read(context.Context, consensus.ReadMode) (*replica.View, consensus.Freshness, error) {
 	return e.View(), consensus.Freshness{}, nil
 }

@@ -204,7 +204,11 @@ func (m *Member) State(_ Nothing, s *State) error {
 
 // Tune adapts the member to the longest round trip between members, as its agent does.
 func (m *Member) Tune(longest time.Duration, _ *Nothing) error {
-	m.member.Tune(longest)
+	roundTrips := make(map[catalog.GatewayID]time.Duration)
+	for _, p := range m.member.Status().Peers {
+		roundTrips[p.ID] = longest
+	}
+	m.member.Tune(roundTrips)
 	return nil
 }
 
