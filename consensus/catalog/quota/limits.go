@@ -100,7 +100,7 @@ func (l Limits) check(dc catalog.DatacenterName, before, after usage) *catalog.R
 			continue
 		}
 		unit := ""
-		if resource(r) == resourceMemory {
+		if c.field == "memory" {
 			unit = " bytes"
 		}
 		return &catalog.Refusal{
@@ -131,5 +131,6 @@ func (l Limits) byResource() [resourceCount]limit {
 		resourceTokens:       {"tokens", l.Tokens, "wait until old tokens are deleted, seven days after they expired"},
 		resourceClients:      {"clients", l.Clients, "find out why the gateways restart so often; the records of a process are deleted after a day"},
 		resourceMemory:       {"memory", l.Memory, fewer},
+		resourceContent:      {"memory", l.Memory, fewer}, // see CheckContent for that of all together
 	}
 }

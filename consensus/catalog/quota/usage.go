@@ -19,7 +19,8 @@ const (
 	resourceObservations
 	resourceTokens
 	resourceClients
-	resourceMemory // estimated bytes
+	resourceMemory  // estimated bytes
+	resourceContent // those of services, exports and slices
 	resourceCount
 )
 
@@ -110,6 +111,7 @@ func costOf(record any) (owner catalog.DatacenterName, u usage, ok bool) {
 	case *catalog.Service:
 		u[resourceServices] = 1
 		u[resourceMemory] += memoryOf(r.Instance) + portMemory*len(r.Ports) + memoryOfLabels(r.Labels)
+		u[resourceContent] = u[resourceMemory]
 		return r.Datacenter, u, true
 	case *catalog.Observation:
 		u[resourceObservations] = 1
@@ -117,10 +119,12 @@ func costOf(record any) (owner catalog.DatacenterName, u usage, ok bool) {
 	case *catalog.Export:
 		u[resourceExports] = 1
 		u[resourceMemory] += memoryOfPorts(r.Ports) + memoryOfLabels(r.Labels) + memoryOfLabels(r.Annotations)
+		u[resourceContent] = u[resourceMemory]
 		return r.Datacenter, u, true
 	case *catalog.EndpointSlice:
 		u[resourceSlices], u[resourceEndpoints] = 1, len(r.Endpoints)
 		u[resourceMemory] += memoryOfPorts(r.Ports) + memoryOfEndpoints(r.Endpoints)
+		u[resourceContent] = u[resourceMemory]
 		return r.Datacenter, u, true
 	case *catalog.Client:
 		u[resourceClients] = 1
