@@ -48,6 +48,7 @@ func (n *Node) Routes(ctx context.Context, destination netip.Addr) (status.Route
 	if p := n.last.Load(); p != nil {
 		s.Desired.Routes = p.desired.Routes
 		s.Inputs.Catalog.Federation.Overlay = p.inputs.Inventory.Overlay
+		s.Inputs.Withdrawn = p.inputs.Withdrawn
 		s.Inputs.Catalog.Datacenters, s.Inputs.Catalog.Gateways = p.datacenters(), p.gateways()
 	}
 	return ExplainRoutes(ctx, n.cfg.Kernel.Routes, s, destination)

@@ -10,11 +10,6 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
-// guardTime is how long a prefix stays guarded that is no longer announced:
-// programs still send to it, and the default route leads out of the host. It must end,
-// because the addresses may be used elsewhere later.
-const guardTime = 10 * time.Minute
-
 // maxWithdrawn bounds the prefixes of one datacenter that are guarded for that time: as
 // many as it may announce (quota.Limits).
 const maxWithdrawn = 4096
@@ -61,7 +56,7 @@ func (w withdrawals) next(now time.Time, own catalog.DatacenterName, records []c
 		if p.At.After(now) {
 			p.At = now // the clock was ahead
 		}
-		if announced[p.Prefix.CIDR] || now.Sub(p.At) >= guardTime || count[p.Datacenter] >= maxWithdrawn {
+		if announced[p.Prefix.CIDR] || now.Sub(p.At) >= plan.GuardTime || count[p.Datacenter] >= maxWithdrawn {
 			continue
 		}
 		count[p.Datacenter]++

@@ -50,8 +50,8 @@ func TestPrefixesThatNoDatacenterAnnouncesAreWithdrawnForTheGuardTime(t *testing
 		{5 * time.Second, list{record("east")}, []string{"10.2.0.0/16 of west"}},
 		{6 * time.Second, list{east, record("north", "10.2.0.0/16")}, nil},
 		{7 * time.Second, list{east}, []string{"10.2.0.0/16 of north"}},
-		{7*time.Second + guardTime - 1, list{east}, []string{"10.2.0.0/16 of north"}},
-		{7*time.Second + guardTime, list{east}, nil},
+		{7*time.Second + plan.GuardTime - 1, list{east}, []string{"10.2.0.0/16 of north"}},
+		{7*time.Second + plan.GuardTime, list{east}, nil},
 	} {
 		before := w
 		w = before.next(start.Add(step.after), "east", step.records)
@@ -66,7 +66,7 @@ func TestAClockThatWasAheadDoesNotProlongAGuard(t *testing.T) {
 	w := withdrawals{}.next(start.AddDate(10, 0, 0), "east", both).next(start.AddDate(10, 0, 0), "east", alone)
 	w = w.next(start, "east", alone)
 	require.Len(t, w.list, 1)
-	assert.Empty(t, w.next(start.Add(guardTime), "east", alone).list)
+	assert.Empty(t, w.next(start.Add(plan.GuardTime), "east", alone).list)
 }
 
 func TestWithdrawnPrefixesOfOneDatacenterAreBounded(t *testing.T) {
@@ -103,8 +103,8 @@ func TestWithdrawnPrefixesOutliveTheAgentAndNotTheMembership(t *testing.T) {
 	require.Len(t, w.list, 1)
 
 	assert.Equal(t, w.list, pass(withdrawals{}, time.Minute, alone).list, "the next agent has them")
-	assert.Empty(t, pass(withdrawals{}, time.Second+guardTime, alone).list)
-	assert.Empty(t, pass(withdrawals{}, 2*time.Second+guardTime, alone).list)
+	assert.Empty(t, pass(withdrawals{}, time.Second+plan.GuardTime, alone).list)
+	assert.Empty(t, pass(withdrawals{}, 2*time.Second+plan.GuardTime, alone).list)
 
 	pass(w, 2*time.Second, []catalog.Datacenter{record("east"), record("north", "10.4.0.0/16")})
 	require.NoError(t, CleanUp(t.Context(), k, 7117))

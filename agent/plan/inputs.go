@@ -117,6 +117,11 @@ type Catalog struct {
 	Index        uint64
 }
 
+// GuardTime is how long a prefix stays guarded that is no longer announced: programs
+// still send to it, and the default route leads out of the host. It must end, because the
+// addresses may be used elsewhere later.
+const GuardTime = 10 * time.Minute
+
 // Withdrawn is a prefix that another datacenter announced until lately: it left, or it
 // announces others.
 type Withdrawn struct {

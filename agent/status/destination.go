@@ -5,7 +5,9 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
+	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
@@ -32,6 +34,10 @@ func (s RouteSources) verdict(l Lookup, report RoutesReport) string {
 	switch {
 	case l.Table == localTable:
 		return fmt.Sprintf("%v is an address of this host", l.Address)
+	case s.inMeshwayTable(l) && l.Blackhole && s.withdrawn(l.Address) != nil:
+		w := s.withdrawn(l.Address)
+		return fmt.Sprintf("%v is in %v, which %s does not announce since %s: packets to it are dropped and not sent unencrypted, until %s",
+			l.Address, w.Prefix.CIDR, w.Datacenter, w.At.UTC().Format(time.TimeOnly), w.At.Add(plan.GuardTime).UTC().Format(time.TimeOnly+" MST"))
 	case s.inMeshwayTable(l):
 		return s.describeMeshwayRoute(l, owner, report)
 	case l.Blackhole:
@@ -46,6 +52,20 @@ func (s RouteSources) verdict(l Lookup, report RoutesReport) string {
 		return fmt.Sprintf("%s, but another route is preferred: packets to it leave through %s and not through a tunnel; check for missing rules or routes (meshctl routes)",
 			owner, l.Device)
 	}
+}
+
+// withdrawn returns the last announcement of an address that no datacenter announces; nil:
+// there is none that is guarded.
+func (s RouteSources) withdrawn(a netip.Addr) *plan.Withdrawn {
+	if owner, _ := s.describeOwner(a); owner != unowned(a) {
+		return nil
+	}
+	for i, w := range s.Inputs.Withdrawn {
+		if w.Prefix.CIDR.Contains(a) {
+			return &s.Inputs.Withdrawn[i]
+		}
+	}
+	return nil
 }
 
 // inMeshwayTable reports whether the packet takes a route of Meshway's table.

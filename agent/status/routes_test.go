@@ -4,12 +4,15 @@ import (
 	"net/netip"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/agent/plan/gatewayplan"
 	"github.com/meshway/meshway/agent/status"
+	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/routes"
 )
 
@@ -139,6 +142,14 @@ func TestVerdictExplainsTheRouteOfAnAddress(t *testing.T) {
 			status.Lookup{Address: netip.MustParseAddr("10.3.0.1"), Table: 254, Blackhole: true},
 			"10.3.0.1 is a pod address of west: a route that is not Meshway's drops packets to it",
 		},
+		"datacenter that left": {
+			status.Lookup{Address: netip.MustParseAddr("10.8.0.1"), Table: 7117, Blackhole: true},
+			"10.8.0.1 is in 10.8.0.0/16, which south does not announce since 12:55:00: packets to it are dropped and not sent unencrypted, until 13:05:00 UTC",
+		},
+		"prefix of a datacenter that left, in that of another one": {
+			status.Lookup{Address: netip.MustParseAddr("10.3.0.9"), Table: 7117, Blackhole: true},
+			"10.3.0.9 is a pod address of west: no gateway of its datacenter answers, so packets to it are dropped and not sent unencrypted",
+		},
 		"device with a similar name": {
 			lookup("198.51.100.1", 254, "", "meshed"),
 			"198.51.100.1 belongs to no datacenter: packets to it leave through meshed and are not affected by Meshway",
@@ -147,6 +158,10 @@ func TestVerdictExplainsTheRouteOfAnAddress(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			s := applied()
+			s.Inputs.Withdrawn = []plan.Withdrawn{
+				{Datacenter: "south", Prefix: catalog.Prefix{CIDR: netip.MustParsePrefix("10.8.0.0/16")}, At: time.Date(2026, 3, 1, 12, 55, 0, 0, time.UTC)},
+				{Datacenter: "south", Prefix: catalog.Prefix{CIDR: netip.MustParsePrefix("10.3.0.0/16")}, At: time.Date(2026, 3, 1, 12, 55, 0, 0, time.UTC)},
+			}
 			s.Lookup = &c.lookup
 			got := status.BuildRoutes(s).Destination
 			require.NotNil(t, got)
