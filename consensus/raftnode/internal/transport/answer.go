@@ -139,6 +139,9 @@ func (t *Transport) RequestPreVote(id raft.ServerID, target raft.ServerAddress, 
 func (t *Transport) InstallSnapshot(id raft.ServerID, target raft.ServerAddress, args *raft.InstallSnapshotRequest,
 	resp *raft.InstallSnapshotResponse, data io.Reader,
 ) error {
+	if err := t.takeResent(id, nil, args.Size); err != nil {
+		return err
+	}
 	if err := t.NetworkTransport.InstallSnapshot(id, target, args, resp, data); err != nil {
 		return err
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
-// Transport is raft's network transport with six changes.
+// Transport is raft's network transport with seven changes.
 //
 // It has no heartbeat fast path: raft handles heartbeats that take it beside its
 // main loop, and a leader that steps down that way can append entries of its old
@@ -32,6 +32,8 @@ import (
 // It checks the sender of a message, and what raft would do with it: see Knowledge. Raft
 // trusts every message that arrives.
 //
+// It bounds what is sent again to a member without a vote: see resent.
+//
 // It ends a stream on which a message is longer than its sender may send: see boundedStream. It
 // reads one large message and one snapshot at a time: see gate.
 type Transport struct {
@@ -39,6 +41,7 @@ type Transport struct {
 	layer    *streamLayer
 	inbound  *inbound
 	contacts *Contacts
+	resent   resent
 	ready    chan struct{} // closed by Receive
 	closing  sync.Once
 }
@@ -117,6 +120,9 @@ func (t *Transport) AppendEntries(id raft.ServerID, target raft.ServerAddress,
 	args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse,
 ) error {
 	t.inbound.believed.led(args.Term, time.Now())
+	if err := t.takeResent(id, args.Entries, 0); err != nil {
+		return err
+	}
 	contact := t.contacts.sending()
 	args.LeaderCommitIndex = t.inbound.cfg.Store.Written(args.LeaderCommitIndex)
 	err := t.NetworkTransport.AppendEntries(id, target, args, resp)
@@ -132,6 +138,18 @@ func (t *Transport) AppendEntries(id raft.ServerID, target raft.ServerAddress,
 			contact.LastIndex = max(contact.LastIndex, args.Entries[n-1].Index)
 		}
 		t.contacts.record(id, contact)
+	}
+	return err
+}
+
+// takeResent returns an error if a message has to wait because its receiver, which has no
+// vote, was sent too much of it before.
+func (t *Transport) takeResent(id raft.ServerID, entries []*raft.Log, snapshot int64) error {
+	<-t.ready // raft calls others only after it has started
+	to := catalog.GatewayID(id)
+	err := t.resent.take(to, entries, snapshot, time.Now())
+	if err != nil && t.inbound.knowledge().votes(to) {
+		return nil
 	}
 	return err
 }
