@@ -54,7 +54,7 @@ func TestRulesThatDropTrafficAreReportedWithTheCommandThatLetsItPass(t *testing.
 		"ufw.rules": {
 			{
 				Code: "traffic-filtered", Severity: plan.Error, Subject: `chain FORWARD of table "ip filter"`,
-				Message: `chain FORWARD of table "ip filter" drops packets of pods to other datacenters and packets of other datacenters to pods: the cause is its policy drop`,
+				Message: `chain FORWARD of table "ip filter" drops TCP and UDP packets of pods to other datacenters and TCP and UDP packets of other datacenters to pods: the cause is its policy drop`,
 				Remedy:  "run ufw route allow out on mesh0 && ufw route allow in on mesh0",
 			},
 			{
@@ -100,11 +100,19 @@ func TestRulesThatDropTrafficAreReportedWithTheCommandThatLetsItPass(t *testing.
 				Remedy:  `run nft insert rule inet fw out 'udp sport { 51820 } accept' && nft insert rule inet fw out 'oifname "mesh*" accept'` + boot,
 			},
 		},
-		"raw.nft": {{
-			Code: "traffic-filtered", Severity: plan.Error, Subject: `chain PREROUTING of table "ip raw"`,
-			Message: `chain PREROUTING of table "ip raw" drops WireGuard packets of other gateways: the cause is the rule "udp dport 51820 drop"`,
-			Remedy:  "run iptables -t raw -I PREROUTING -p udp -m multiport --dports 51820 -j ACCEPT" + boot,
-		}},
+		"raw.nft": {
+			{
+				Code: "traffic-filtered", Severity: plan.Warning, Subject: `chain PREROUTING of table "ip raw"`,
+				Message: `chain PREROUTING of table "ip raw" may drop some packets of pods to other datacenters and packets of other datacenters to pods: ` +
+					`the cause is the rule "udp dport 51820 drop"`,
+				Remedy: "run iptables -t raw -I PREROUTING -d 10.3.0.0/16 -j ACCEPT && iptables -t raw -I PREROUTING -i mesh+ -j ACCEPT" + boot,
+			},
+			{
+				Code: "traffic-filtered", Severity: plan.Error, Subject: `chain PREROUTING of table "ip raw"`,
+				Message: `chain PREROUTING of table "ip raw" drops WireGuard packets of other gateways: the cause is the rule "udp dport 51820 drop"`,
+				Remedy:  "run iptables -t raw -I PREROUTING -p udp -m multiport --dports 51820 -j ACCEPT" + boot,
+			},
+		},
 		"marks.nft": {
 			{
 				Code: "traffic-filtered", Severity: plan.Warning, Subject: `chain through of table "inet fw"`,
@@ -114,8 +122,10 @@ func TestRulesThatDropTrafficAreReportedWithTheCommandThatLetsItPass(t *testing.
 			},
 			{
 				Code: "traffic-filtered", Severity: plan.Warning, Subject: `chain early of table "inet fw"`,
-				Message: `chain early of table "inet fw" may drop some WireGuard packets of other gateways: the cause is the rule "udp dport 51820 meta mark 0x00000020 drop"`,
-				Remedy:  "run nft insert rule inet fw early 'udp dport { 51820 } accept'" + boot,
+				Message: `chain early of table "inet fw" may drop some packets of pods to other datacenters, packets of other datacenters to pods and ` +
+					`WireGuard packets of other gateways: the cause is the rule "udp dport 51820 meta mark 0x00000020 drop"`,
+				Remedy: "run nft insert rule inet fw early 'ip daddr { 10.3.0.0/16 } accept' && " + `nft insert rule inet fw early 'iifname "mesh*" accept' && ` +
+					"nft insert rule inet fw early 'udp dport { 51820 } accept'" + boot,
 			},
 			{
 				Code: "traffic-filtered", Severity: plan.Error, Subject: `chain in of table "inet fw"`,
@@ -166,6 +176,11 @@ func TestRulesThatDropTrafficAreReportedWithTheCommandThatLetsItPass(t *testing.
 		},
 		"vmaps.nft": {
 			{
+				Code: "traffic-filtered", Severity: plan.Warning, Subject: `chain unsure of table "inet fw"`,
+				Message: `chain unsure of table "inet fw" may drop some packets of pods to other datacenters and packets of other datacenters to pods: the cause is its policy drop`,
+				Remedy:  `run nft insert rule inet fw unsure 'oifname "mesh*" accept' && nft insert rule inet fw unsure 'iifname "mesh*" accept'` + boot,
+			},
+			{
 				Code: "traffic-filtered", Severity: plan.Error, Subject: `chain output of table "inet fw"`,
 				Message: `chain output of table "inet fw" drops WireGuard packets to other gateways: ` +
 					`the cause is the rule "ip daddr . udp dport vmap { 198.51.100.2 . 51820 : drop, 198.51.100.3 . 51820 : accept }"`,
@@ -186,6 +201,12 @@ func TestRulesThatDropTrafficAreReportedWithTheCommandThatLetsItPass(t *testing.
 		"cilium.rules":           nil,
 		"calico.rules":           nil,
 		"unknown.nft": {
+			{
+				Code: "traffic-filtered", Severity: plan.Warning, Subject: `chain input of table "inet fw"`,
+				Message: `chain input of table "inet fw" may drop some WireGuard packets of other gateways, liveness packets from the tunnels and ` +
+					`connections from the tunnels to the control port: the cause is its policy drop`,
+				Remedy: `run nft insert rule inet fw input 'udp dport { 51820 } accept' && nft insert rule inet fw input 'iifname "mesh*" accept'` + boot,
+			},
 			{
 				Code: "traffic-filtered", Severity: plan.Warning, Subject: `chain output of table "inet fw"`,
 				Message: `chain output of table "inet fw" may drop some WireGuard packets to other gateways: the cause is the rule "limit rate over 10/second drop"`,

@@ -53,7 +53,7 @@ func (f Filters) firewalld(d filtered) string {
 			}
 		case tunnelsIn, tunnelsOut:
 			ports = f.ports(" --add-port=%d/udp")
-		case livenessIn, livenessOut, controlIn, controlOut:
+		case fromHost, livenessIn, livenessOut, controlIn, controlOut:
 		}
 	}
 	commands := []string{}
@@ -71,6 +71,8 @@ func (f Filters) ufw(d filtered) string {
 	for _, p := range d.purposes {
 		for _, l := range f.Firewall.Lanes {
 			switch p {
+			case fromHost:
+				commands = append(commands, "ufw allow out on "+l.Device)
 			case fromPods:
 				commands = append(commands, "ufw route allow out on "+l.Device)
 			case toPods:
@@ -88,7 +90,7 @@ func (f Filters) ufw(d filtered) string {
 				commands = append(commands, fmt.Sprintf("ufw allow in %d/udp", port))
 			case tunnelsOut:
 				commands = append(commands, fmt.Sprintf("ufw allow out proto udp from any port %d", port))
-			case fromPods, toPods, livenessIn, livenessOut, controlIn, controlOut:
+			case fromPods, toPods, fromHost, livenessIn, livenessOut, controlIn, controlOut:
 			}
 		}
 	}

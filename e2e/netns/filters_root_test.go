@@ -54,6 +54,43 @@ func TestRulesOfOthersThatDropTrafficAreReportedUntilTheyAreGone(t *testing.T) {
 			remedies: []string{"nft insert rule inet fw in 'udp dport { 51820 } accept'", "nft insert rule inet fw out 'udp sport { 51820 } accept'"},
 		},
 		{
+			name: "a protocol that no rule lets pass",
+			drop: []string{
+				"nft add table inet fw", "nft add chain inet fw through { type filter hook forward priority 0; policy drop; }",
+				"nft add rule inet fw through meta l4proto { tcp, udp } accept",
+			},
+			remedies: []string{`nft insert rule inet fw through 'oifname "mesh*" accept'`, `nft insert rule inet fw through 'iifname "mesh*" accept'`},
+		},
+		{
+			name: "services of a datacenter",
+			drop: []string{
+				"nft add table inet fw", "nft add chain inet fw through { type filter hook forward priority 0; }", "nft add rule inet fw through ip daddr 10.22.0.0/16 drop",
+			},
+			remedies: []string{`nft insert rule inet fw through 'oifname "mesh*" accept'`},
+		},
+		{
+			name: "a set with a timeout",
+			drop: []string{
+				"nft add table inet fw", "nft add set inet fw banned { type ipv4_addr; flags timeout; }", "nft add chain inet fw in { type filter hook input priority 0; }",
+				"nft add rule inet fw in ip saddr @banned drop", "nft add element inet fw banned { 198.51.100.2 timeout 1h }",
+			},
+			remedies: []string{"nft insert rule inet fw in 'udp dport { 51820 } accept'"},
+		},
+		{
+			name: "a type of devices that a policy drop does not let pass",
+			drop: []string{
+				"nft add table inet fw", "nft add chain inet fw through { type filter hook forward priority 0; policy drop; }", "nft add rule inet fw through meta iiftype ether accept",
+			},
+			remedies: []string{`nft insert rule inet fw through 'oifname "mesh*" accept'`, `nft insert rule inet fw through 'iifname "mesh*" accept'`},
+		},
+		{
+			name: "packets of this host",
+			drop: []string{
+				"nft add table inet fw", "nft add chain inet fw out { type filter hook output priority 0; }", "nft add rule inet fw out ip daddr 10.12.0.0/16 drop",
+			},
+			remedies: []string{`nft insert rule inet fw out 'oifname "mesh*" accept'`},
+		},
+		{
 			name: "set of ipset and a match that nft does not print",
 			drop: []string{
 				"nft add table ip filter", "iptables -N blocked", "ipset create west hash:net", "ipset add west 10.12.0.0/16",

@@ -4,8 +4,14 @@ package nft
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
 	"os/exec"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/meshway/meshway/routes/ruleset"
 )
@@ -54,4 +60,24 @@ func addIpsets(ctx context.Context, out *ruleset.Ruleset) {
 			out.Ipsets[name] = set
 		}
 	}
+}
+
+// queues returns the queues of packets from which programs read, in the network namespace of
+// the calling thread. The file is missing if none ever has.
+func queues() ([]uint16, error) {
+	text, err := os.ReadFile("/proc/thread-self/net/netfilter/nfnetlink_queue")
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("read the queues of packets: %w", err)
+	}
+	var out []uint16
+	for line := range strings.Lines(string(text)) {
+		words := strings.Fields(line)
+		if len(words) == 0 {
+			continue
+		}
+		if number, err := strconv.ParseUint(words[0], 10, 16); err == nil {
+			out = append(out, uint16(number))
+		}
+	}
+	return out, nil
 }

@@ -56,7 +56,7 @@ func (f *Filter) Others(ctx context.Context) (ruleset.Ruleset, error) {
 		return ruleset.Ruleset{}, err
 	}
 	known := current == o.generation && slices.Equal(legacy, o.legacy)
-	if known && (len(legacy) == 0 && len(o.found.Ipsets) == 0 || time.Since(o.at) < legacyInterval) {
+	if known && (len(legacy) == 0 && !o.found.Volatile() || time.Since(o.at) < legacyInterval) {
 		return o.found, nil
 	}
 	if !o.reading && !time.Now().Before(o.next) {
@@ -86,6 +86,7 @@ func (o *others) read(ctx context.Context, in *namespace, current uint32, legacy
 		addExtensions(ctx, &found)
 		addLegacy(ctx, legacy, &found)
 		addIpsets(ctx, &found)
+		found.Queues, err = queues()
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -110,7 +111,7 @@ func readOthers(ctx context.Context) (ruleset.Ruleset, error) {
 	if err != nil {
 		return ruleset.Ruleset{}, err
 	}
-	out := ruleset.Ruleset{Names: map[string][]string{}, Sets: map[string][]any{}}
+	out := ruleset.Ruleset{Names: map[string][]string{}, Sets: map[string][]any{}, Changing: map[string]bool{}}
 	byName := map[string]ruleset.Chain{}
 	var queue []ruleset.Chain
 	for _, c := range all {
@@ -180,8 +181,11 @@ func (r setReader) addOne(ctx context.Context, kind string, t ruleset.Table, nam
 	if err != nil {
 		return
 	}
-	if elements, ok := ruleset.ParseSet(listing, string(text)); ok {
+	if elements, changes, ok := ruleset.ParseSet(listing, string(text)); ok {
 		r.out.Sets[key] = elements
+		if changes {
+			r.out.Changing[key] = true
+		}
 	}
 }
 

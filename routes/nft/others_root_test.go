@@ -40,7 +40,7 @@ func TestRulesOfOtherProgramsAreReadAsTheyAre(t *testing.T) {
 				require.NoError(t, err)
 				require.NoError(t, os.WriteFile(filepath.Join("../ruleset/rulesettest/testdata", c.File+".json"), append(out, '\n'), 0o644))
 			}
-			for name, packet := range rulesettest.Packets() {
+			for name, packet := range c.Packets() {
 				var drops []string
 				for _, d := range found.Drops(packet) {
 					drops = append(drops, rulesettest.Text(d))

@@ -18,7 +18,7 @@ type Ipset struct {
 // ipset reports whether the packet is in the set of a match.
 func (w walk) ipset(content any) truth {
 	name, _ := member(content, "name").(string)
-	set, known := w.ipsets[name]
+	set, known := w.Ipsets[name]
 	if !known {
 		return some
 	}
@@ -77,17 +77,19 @@ func (t Table) OfIptables() bool {
 	return !t.Legacy && (t.Family == "ip" || t.Family == "ip6") && slices.Contains([]string{"filter", "mangle", "raw", "security"}, t.Name)
 }
 
-// HasExtensions reports whether a rule of the chain has a match that nft does not print.
+// HasExtensions reports whether a rule of the chain has a match or a target that nft does
+// not print.
 func (c Chain) HasExtensions() bool { return slices.ContainsFunc(c.Rules, Rule.hasExtension) }
 
 func (r Rule) hasExtension() bool {
 	return slices.ContainsFunc(r.Statements, func(s Statement) bool {
-		return member(s["xt"], "type") == "match" && member(s["xt"], "name") != "comment"
+		name := member(s["xt"], "name")
+		return member(s["xt"], "type") == "match" && name != "comment" || name == "NFQUEUE" || name == "MARK"
 	})
 }
 
 // WithExtensions returns the chain with those rules of saved, the same chain in the output
-// of iptables-save, that have a match that nft does not print. The rules are in the same
+// of iptables-save, that have a match or a target that nft does not print. The rules are in the same
 // order; if their number differs, they have changed in between.
 func (c Chain) WithExtensions(saved Chain) Chain {
 	if len(saved.Rules) != len(c.Rules) {

@@ -59,7 +59,7 @@ func legacyRule(text string) []Statement {
 		values := words[1:n]
 		switch {
 		case option == "-j" || option == "-g":
-			return append(out, legacyTarget(option, values))
+			return append(out, legacyTarget(option, values, words[n:]))
 		case option == "-m" && len(values) == 1 && slices.Contains(legacyMatches(), values[0]):
 			extension = values[0]
 		case option == "--comment":
@@ -176,10 +176,10 @@ func legacySpecial(option, op string, values []string, payload func(protocol, fi
 	case option == "--tcp-flags" && len(values) == 2:
 		left := map[string]any{"&": []any{payload("tcp", "flags"), flags(values[0])}}
 		return Statement{"match": map[string]any{"op": op, "left": left, "right": flags(values[1])}}, true
-	case option == "--icmp-type":
-		return Statement{"match": map[string]any{"op": op, "left": payload("icmp", "type"), "right": option}}, true
-	case option == "--icmpv6-type":
-		return Statement{"match": map[string]any{"op": op, "left": payload("icmpv6", "type"), "right": option}}, true
+	case option == "--icmp-type" && len(values) == 1:
+		return Statement{"match": map[string]any{"op": op, "left": payload("icmp", "type"), "right": echoType(values[0], "8", "0")}}, true
+	case option == "--icmpv6-type" && len(values) == 1:
+		return Statement{"match": map[string]any{"op": op, "left": payload("icmpv6", "type"), "right": echoType(values[0], "128", "129")}}, true
 	default:
 		return nil, false
 	}
@@ -261,7 +261,8 @@ func legacyPorts(list string) map[string]any {
 	return map[string]any{"set": set}
 }
 
-func legacyTarget(option string, values []string) Statement {
+// legacyTarget returns the statement for a target with its options.
+func legacyTarget(option string, values, options []string) Statement {
 	if len(values) == 0 {
 		return Statement{"unknown": nil}
 	}
@@ -270,39 +271,13 @@ func legacyTarget(option string, values []string) Statement {
 		return Statement{"goto": map[string]any{"target": target}}
 	case target == "ACCEPT" || target == "DROP" || target == "REJECT" || target == "RETURN":
 		return Statement{strings.ToLower(target): nil}
+	case target == "NFQUEUE":
+		return legacyQueue(options)
+	case target == "MARK" && len(options) == 2 && options[0] == "--set-xmark":
+		return legacySetMark(options[1])
 	case slices.Contains(passingTargets(), target):
 		return Statement{"xt": map[string]any{"type": "target", "name": target}}
 	default:
 		return Statement{"jump": map[string]any{"target": target}} // unknown, if it is an extension
 	}
-}
-
-// quotedWords splits a rule into words as iptables-restore does.
-func quotedWords(text string) []string {
-	var out []string
-	var word strings.Builder
-	quoted, escaped, some := false, false, false
-	for _, r := range text {
-		switch {
-		case escaped:
-			word.WriteRune(r)
-			escaped = false
-		case r == '\\' && quoted:
-			escaped = true
-		case r == '"':
-			quoted, some = !quoted, true
-		case r == ' ' && !quoted:
-			if some || word.Len() > 0 {
-				out = append(out, word.String())
-			}
-			word.Reset()
-			some = false
-		default:
-			word.WriteRune(r)
-		}
-	}
-	if some || word.Len() > 0 {
-		out = append(out, word.String())
-	}
-	return out
 }

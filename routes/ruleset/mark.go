@@ -119,14 +119,28 @@ func (w walk) marks(t Table, r Rule) uint32 {
 
 // changed returns the bits that the value of a statement which sets a mark may change.
 func changed(value any) uint32 {
-	for operator, flip := range map[string]uint32{"|": 0, "^": 0, "&": AllBits} {
-		operands, ok := member(value, operator).([]any)
-		if !ok || len(operands) != 2 || member(member(operands[0], "meta"), "key") != "mark" {
-			continue
-		}
-		if bits, ok := number(operands[1]); ok {
-			return bits ^ flip
-		}
+	ofNone, ok := evaluate(value, 0)
+	if ofAll, ok2 := evaluate(value, AllBits); ok && ok2 {
+		return ofNone | ^ofAll
 	}
 	return AllBits
+}
+
+// evaluate returns what a packet with a mark gets as its mark; false: it is not known.
+func evaluate(value any, mark uint32) (uint32, bool) {
+	if member(member(value, "meta"), "key") == "mark" {
+		return mark, true
+	}
+	for operator, apply := range map[string]func(a, b uint32) uint32{
+		"|": func(a, b uint32) uint32 { return a | b }, "^": func(a, b uint32) uint32 { return a ^ b }, "&": func(a, b uint32) uint32 { return a & b },
+	} {
+		operands, ok := member(value, operator).([]any)
+		if !ok || len(operands) != 2 {
+			continue
+		}
+		a, ok := evaluate(operands[0], mark)
+		b, ok2 := evaluate(operands[1], mark)
+		return apply(a, b), ok && ok2
+	}
+	return number(value)
 }

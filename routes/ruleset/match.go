@@ -77,8 +77,9 @@ func (p Packet) extension(name any) truth {
 // far as they are known.
 func (w walk) resolve(t Table, right any) any {
 	name, _ := right.(string)
-	if elements, known := w.sets[t.String()+" "+strings.TrimPrefix(name, "@")]; known && strings.HasPrefix(name, "@") {
-		return map[string]any{"set": elements}
+	key := t.String() + " " + strings.TrimPrefix(name, "@")
+	if elements, known := w.Sets[key]; known && strings.HasPrefix(name, "@") {
+		return map[string]any{"set": elements, "changes": w.Changing[key]}
 	}
 	return right
 }
@@ -99,10 +100,17 @@ func (p Packet) compare(left any, op string, right any) truth {
 	if ok {
 		result = within(right, func(element any) truth { return p.equalsEach(fields, element) })
 	}
+	changes := member(right, "changes") == true
 	switch op {
 	case "==", "in":
+		if changes {
+			return min(result, some)
+		}
 		return result
 	case "!=", "!":
+		if changes {
+			return some
+		}
 		return result.not()
 	default:
 		return p.unknown(left)
@@ -199,6 +207,11 @@ func (p Packet) meta(key any) []string {
 		return known(p.Protocol)
 	case "skuid":
 		return known(p.User)
+	case "iiftype":
+		if p.Bare {
+			return []string{"none"}
+		}
+		return nil
 	case "nfproto":
 		if p.is6() {
 			return []string{"ipv6"}
@@ -246,11 +259,31 @@ func (p Packet) payload(protocol, field any) (have []string, present bool) {
 			return p.meta("protocol"), true
 		}
 		return nil, !p.Bare
-	case "icmp", "icmpv6", "sctp", "dccp", "udplite", "ah", "esp", "igmp", "gre", "arp", "vlan":
+	case "icmp", "icmpv6":
+		if p.Protocol != "" && p.Protocol != map[any]string{"icmp": "icmp", "icmpv6": "ipv6-icmp"}[protocol] {
+			return nil, false
+		}
+		if field == "type" {
+			return p.echo(), true
+		}
+		return nil, true
+	case "sctp", "dccp", "udplite", "ah", "esp", "igmp", "gre", "arp", "vlan":
 		return nil, p.Protocol == ""
 	default:
 		return nil, true
 	}
+}
+
+// echo returns the types of messages of ICMP, for which the packet stands: a request, or
+// both directions of an established exchange.
+func (p Packet) echo() []string {
+	if p.Protocol == "" {
+		return nil
+	}
+	if slices.Contains(p.States, "new") {
+		return []string{"echo-request"}
+	}
+	return []string{"echo-request", "echo-reply"}
 }
 
 func (p Packet) is6() bool { return p.Source.Is6() || p.Destination.Is6() }
@@ -274,115 +307,4 @@ func knownPort(port uint16) []string {
 		return nil
 	}
 	return []string{strconv.Itoa(int(port))}
-}
-
-// equalsAll reports whether a field that has one of some values equals right:
-// certainly if each of them does.
-func equalsAll(have []string, right any) truth {
-	result := maybe
-	for i, value := range have {
-		each := within(right, func(element any) truth { return equals(value, element) })
-		if i > 0 && each != result {
-			return maybe
-		}
-		result = each
-	}
-	return result
-}
-
-// within returns the greatest result for right, or for the elements of right if it
-// is a set or a list.
-func within(right any, equals func(element any) truth) truth {
-	elements, ok := right.([]any)
-	if set, isSet := member(right, "set").([]any); isSet {
-		elements, ok = set, true
-	}
-	if !ok {
-		if element := member(right, "elem"); element != nil {
-			return equals(member(element, "val"))
-		}
-		return equals(right)
-	}
-	result := no
-	for _, e := range elements {
-		result = max(result, within(e, equals))
-	}
-	return result
-}
-
-// equals reports whether a value equals right, or is in it: a value, a prefix, or a
-// range.
-func equals(value string, right any) truth {
-	switch right := right.(type) {
-	case string:
-		return equalsText(value, right)
-	case float64:
-		return truthOf(value == strconv.FormatFloat(right, 'f', -1, 64))
-	case map[string]any:
-		if prefix, ok := right["prefix"]; ok {
-			return inPrefix(value, prefix)
-		}
-		if bounds, ok := right["range"].([]any); ok && len(bounds) == 2 {
-			return inRange(value, bounds[0], bounds[1])
-		}
-	}
-	return maybe
-}
-
-// equalsText compares with a named set, a name with a wildcard, an address, or a
-// name. Numbers may be named, as ports are.
-func equalsText(value, right string) truth {
-	if strings.HasPrefix(right, "@") {
-		return maybe // a named set that is not known
-	}
-	if prefix, ok := strings.CutSuffix(right, "*"); ok {
-		return truthOf(strings.HasPrefix(value, prefix))
-	}
-	if a, err := netip.ParseAddr(right); err == nil {
-		b, err := netip.ParseAddr(value)
-		return truthOf(err == nil && a == b)
-	}
-	if _, err := strconv.Atoi(value); err == nil && value != right {
-		return maybe
-	}
-	return truthOf(value == right)
-}
-
-func inPrefix(value string, prefix any) truth {
-	text, _ := member(prefix, "addr").(string)
-	bits, _ := member(prefix, "len").(float64)
-	base, err := netip.ParseAddr(text)
-	a, err2 := netip.ParseAddr(value)
-	if err != nil || err2 != nil {
-		return maybe
-	}
-	return truthOf(netip.PrefixFrom(base, int(bits)).Contains(a))
-}
-
-func inRange(value string, low, high any) truth {
-	if l, ok := low.(float64); ok {
-		h, ok := high.(float64)
-		n, err := strconv.ParseFloat(value, 64)
-		if !ok || err != nil {
-			return maybe
-		}
-		return truthOf(l <= n && n <= h)
-	}
-	addresses := make([]netip.Addr, 0, 3)
-	for _, v := range []any{low, value, high} {
-		text, _ := v.(string)
-		a, err := netip.ParseAddr(text)
-		if err != nil {
-			return maybe
-		}
-		addresses = append(addresses, a)
-	}
-	return truthOf(slices.IsSortedFunc(addresses, netip.Addr.Compare))
-}
-
-func truthOf(b bool) truth {
-	if b {
-		return yes
-	}
-	return no
 }

@@ -79,13 +79,14 @@ func ParseFlagged(listing []byte) ([]Table, error) {
 // maxElements bounds the elements of a set: each packet is compared with all of them.
 const maxElements = 4096
 
-// ParseSet returns the elements of the set or map in a listing. It reports false if there
-// is none, if it is too large, or if packets change the set, which only the listing as text shows in every
-// version of nft: what it has when it is read is not what it has for a packet.
-func ParseSet(listing []byte, text string) ([]any, bool) {
+// ParseSet returns the elements of the set or map in a listing, and whether packets or time
+// change them, which only the listing as text shows in every version of nft: what it has
+// when it is read is not what it has for a packet. It reports false if there is none, or if
+// it is too large.
+func ParseSet(listing []byte, text string) (elements []any, changes, ok bool) {
 	objects, err := parse(listing)
-	if err != nil || regexp.MustCompile(`(?m)^\s*flags [a-z,]*(dynamic|timeout)`).MatchString(text) {
-		return nil, false
+	if err != nil {
+		return nil, false, false
 	}
 	for _, o := range objects {
 		set := o.Set
@@ -93,10 +94,11 @@ func ParseSet(listing []byte, text string) ([]any, bool) {
 			set = o.Map
 		}
 		if set != nil {
-			return set.Elem, len(set.Elem) <= maxElements
+			changes = regexp.MustCompile(`(?m)^\s*flags [a-z,]*(dynamic|timeout)`).MatchString(text)
+			return set.Elem, changes, len(set.Elem) <= maxElements
 		}
 	}
-	return nil, false
+	return nil, false, false
 }
 
 // Dormant reports whether a table, as nft prints it as text, is switched off.

@@ -14,8 +14,12 @@ type Ruleset struct {
 	// also of those that are not in Chains. They show which program owns a table.
 	Names map[string][]string
 	// Sets are the elements of named sets and maps, as nft prints them as JSON, by the table
-	// and name: "ip filter blocked". One that packets change, or that is not read, is missing.
+	// and name: "ip filter blocked". One that is not read is missing.
 	Sets map[string][]any `json:",omitempty"`
+	// Changing are those of Sets that packets or time change, by the same keys.
+	Changing map[string]bool `json:",omitempty"`
+	// Queues are the queues of packets from which a program reads.
+	Queues []uint16 `json:",omitempty"`
 	// Ipsets are the sets of the program ipset to which rules refer, by name. One that is not
 	// read is missing.
 	Ipsets map[string]Ipset `json:",omitempty"`
@@ -85,6 +89,20 @@ type Rule struct {
 // Statement is an object with one member: the kind of the statement, and its
 // content (libnftables-json(5)).
 type Statement map[string]any
+
+// Volatile reports whether what the rules do changes although nft does not list another
+// generation of them: with elements that packets or time change, sets of the program ipset,
+// and programs that read queues.
+func (r Ruleset) Volatile() bool {
+	return len(r.Changing) > 0 || len(r.Ipsets) > 0 || slices.ContainsFunc(r.Chains, func(c Chain) bool {
+		return slices.ContainsFunc(c.Rules, func(rule Rule) bool {
+			return slices.ContainsFunc(rule.Statements, func(s Statement) bool {
+				kind, _ := s.kind()
+				return kind == "queue"
+			})
+		})
+	})
+}
 
 // kind returns the kind of a statement and its content.
 func (s Statement) kind() (string, any) {

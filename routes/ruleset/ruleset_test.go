@@ -19,7 +19,7 @@ func TestPacketsThatOtherProgramsCertainlyDropAreFound(t *testing.T) {
 			require.NoError(t, err)
 			var r ruleset.Ruleset
 			require.NoError(t, json.Unmarshal(recorded, &r))
-			for name, packet := range rulesettest.Packets() {
+			for name, packet := range c.Packets() {
 				var drops []string
 				for _, d := range r.Drops(packet) {
 					drops = append(drops, rulesettest.Text(d))

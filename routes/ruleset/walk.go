@@ -17,7 +17,7 @@ type Packet struct {
 	Source, Destination netip.Addr
 	Flow
 	Here            bool   // the destination is an address of this host
-	Protocol        string // "tcp" or "udp"
+	Protocol        string // "tcp", "udp", "icmp" or "ipv6-icmp"; the latter two are of echo
 	SourcePort      uint16
 	DestinationPort uint16
 	States          []string // of its connection, one of which applies: "new", "untracked"
@@ -41,7 +41,7 @@ func (r Ruleset) Drops(p Packet) []Drop {
 	}
 	policies := slices.ContainsFunc(r.Chains, Chain.ofPolicies)
 	walkOf := func(seen Packet) walk {
-		return walk{packet: seen, sets: r.Sets, ipsets: r.Ipsets, policies: policies, chains: chains, outcomes: map[string]outcome{}}
+		return walk{Ruleset: r, packet: seen, policies: policies, chains: chains, outcomes: map[string]outcome{}}
 	}
 	p = r.withMark(p, walkOf)
 	views := map[string]walk{} // what a packet has differs by hook and device
@@ -155,9 +155,8 @@ func (o *outcome) also(other outcome) {
 
 // walk follows one packet.
 type walk struct {
+	Ruleset
 	packet   Packet
-	sets     map[string][]any
-	ipsets   map[string]Ipset
 	policies bool // a program marks packets that its policies let pass
 	chains   map[string]Chain
 	outcomes map[string]outcome // of chains, by String; of one that is being walked: unknown
@@ -208,8 +207,11 @@ func (w walk) chain(c Chain) outcome {
 			continue
 		}
 		v := w.verdict(c, r)
-		if matches == some && (c.ofPolicies() || w.policies && v.accept > no && r.comparesMark()) {
+		switch {
+		case matches == some && (c.ofPolicies() || w.policies && v.accept > no && r.comparesMark()):
 			matches = maybe
+		case matches == maybe && v.accept == yes && !w.policies && !c.ofPolicies():
+			matches = some // what is accepted by a condition that is not understood may be little
 		}
 		reach := min(reached, matches)
 		out.also(outcome{accept: v.accept, drop: v.drop, next: v.ret, by: v.by}.of(reach))
@@ -276,11 +278,35 @@ func (w walk) statement(in Chain, kind string, content any) outcome {
 		return sub
 	case "vmap":
 		return w.verdictMap(in, content)
+	case "queue":
+		return w.queue(content)
 	case "xt":
-		return xtables(content)
+		return w.xtables(content)
 	default:
 		return unknown()
 	}
+}
+
+// queue returns what happens to packets for a queue from which a program may read: without
+// one they are dropped, unless the rule lets them pass then.
+func (w walk) queue(content any) outcome {
+	first, ok := number(member(content, "num"))
+	last := first
+	if member(content, "num") == nil {
+		ok = true // it is queue 0
+	}
+	if bounds, isRange := member(member(content, "num"), "range").([]any); isRange && len(bounds) == 2 {
+		low, ok1 := number(bounds[0])
+		high, ok2 := number(bounds[1])
+		first, last, ok = low, high, ok1 && ok2
+	}
+	if !ok || slices.ContainsFunc(w.Queues, func(q uint16) bool { return first <= uint32(q) && uint32(q) <= last }) {
+		return unknown()
+	}
+	if flags := member(content, "flags"); within(flags, func(e any) truth { return truthOf(e == "bypass") }) == yes {
+		return outcome{accept: yes}
+	}
+	return outcome{drop: yes}
 }
 
 // verdictMap returns the outcome of a map from matches to verdicts.
@@ -289,14 +315,17 @@ func (w walk) verdictMap(in Chain, content any) outcome {
 	if !ok {
 		return unknown() // a named map that is not read
 	}
-	var out outcome
+	bound, out := yes, outcome{}
+	if member(w.resolve(in.Table, member(content, "data")), "changes") == true {
+		bound, out = some, unknown() // what it lacks now may be in it for a packet
+	}
 	reached := yes
 	for _, e := range elements { // the kernel lists the one for all other keys last
 		pair, ok := e.([]any)
 		if !ok || len(pair) != 2 {
 			return unknown()
 		}
-		matches := w.packet.compare(member(content, "key"), "==", pair[0])
+		matches := min(bound, w.packet.compare(member(content, "key"), "==", pair[0]))
 		verdict, ok := pair[1].(map[string]any)
 		if matches == no {
 			continue
@@ -315,7 +344,7 @@ func (w walk) verdictMap(in Chain, content any) outcome {
 }
 
 // xtables returns the outcome of an extension of iptables.
-func xtables(content any) outcome {
+func (w walk) xtables(content any) outcome {
 	if kind := member(content, "type"); kind == "match" {
 		return outcome{next: yes}
 	}
@@ -325,6 +354,8 @@ func xtables(content any) outcome {
 		return outcome{drop: yes}
 	case slices.Contains(passingTargets(), name):
 		return outcome{next: yes}
+	case name == "NFQUEUE" && len(w.Queues) == 0: // its number is not known
+		return outcome{accept: some, drop: some}
 	default:
 		return unknown()
 	}

@@ -32,12 +32,13 @@ func Text(d ruleset.Drop) string {
 
 // Cases returns all cases.
 func Cases() []Case {
-	return slices.Concat(nftCases(), setAndLegacyCases(), mapAndDeviceCases(), partialCases(), markCases())
+	return slices.Concat(nftCases(), setAndLegacyCases(), mapAndDeviceCases(), partialCases(), markCases(), protocolCases())
 }
 
 // mapAndDeviceCases returns the rules with verdict maps, and those of devices and bridges.
 func mapAndDeviceCases() []Case {
 	const (
+		unsure    = "some at inet fw unsure: its policy drop"
 		refused   = `inet fw forward: the rule "reject" of chain refused`
 		toPeer    = `inet fw output: the rule "ip daddr . udp dport vmap { 198.51.100.2 . 51820 : drop, 198.51.100.3 . 51820 : accept }"`
 		fromPort  = `netdev edge pods: the rule "iifname \"veth*\" ip daddr 10.12.0.0/16 drop"`
@@ -48,8 +49,8 @@ func mapAndDeviceCases() []Case {
 	)
 	return []Case{
 		{"vmaps.nft", map[string][]string{
-			"from pods": {refused}, "from pods, to a high port": {refused},
-			"to pods":       {`inet fw forward: the rule "ip saddr . meta l4proto vmap { 10.12.0.1 . tcp : drop, 10.12.0.1 . udp : accept }" of chain from-mesh`},
+			"from pods": {refused, unsure}, "from pods, to a high port": {refused, unsure}, "from pods, established": {unsure}, "from pods, IPv6": {unsure},
+			"to pods":       {`inet fw forward: the rule "ip saddr . meta l4proto vmap { 10.12.0.1 . tcp : drop, 10.12.0.1 . udp : accept }" of chain from-mesh`, unsure},
 			"WireGuard out": {toPeer}, "WireGuard out, established": {toPeer},
 			"liveness in": {`inet fw input: the rule "udp dport vmap { 51820 : accept, * : drop }"`},
 		}},
@@ -78,10 +79,12 @@ func Devices() []string { return []string{"eth0", "eth1", "mesh0", "cali0123", "
 // setAndLegacyCases returns the rules with named sets, and those of iptables-legacy.
 func setAndLegacyCases() []Case {
 	const (
-		chain = "ip filter of iptables-legacy "
+		chain   = "ip filter of iptables-legacy "
+		knocked = `some at inet fw in: the rule "ip saddr != @banned tcp dport 22 drop"`
 	)
 	return []Case{
 		{"sets.nft", map[string][]string{
+			"from pods": {knocked}, "from pods, established": {knocked},
 			"to pods":                   {`inet fw in: the rule "ip saddr @blocked drop"`},
 			"WireGuard in":              {`inet fw local: the rule "ip saddr != @peers udp dport 51820 drop"`},
 			"WireGuard in, established": {`inet fw local: the rule "ip saddr != @peers udp dport 51820 drop"`},
@@ -106,9 +109,16 @@ func setAndLegacyCases() []Case {
 			"from pods, to a high port": {chain + "FORWARD: its policy drop"},
 			"to pods":                   {chain + `FORWARD: the rule "-m physdev ! --physdev-is-bridged -m iprange --dst-range 10.11.1.1-10.11.1.9 -j DROP"`},
 			"liveness in":               {chain + "INPUT: its policy drop"},
+			"WireGuard in":              {"some at " + chain + "INPUT: its policy drop"}, "WireGuard in, established": {"some at " + chain + "INPUT: its policy drop"},
 		}},
-		{"extensions.rules", map[string][]string{"liveness in": {"ip filter INPUT: its policy drop"}}},
-		{"extensions.nft", map[string][]string{"liveness in": {"inet fw in: its policy drop"}}},
+		{"extensions.rules", map[string][]string{
+			"WireGuard in": {"some at ip filter INPUT: its policy drop"}, "WireGuard in, established": {"some at ip filter INPUT: its policy drop"},
+			"liveness in": {"ip filter INPUT: its policy drop"},
+		}},
+		{"extensions.nft", map[string][]string{
+			"WireGuard in": {"some at inet fw in: its policy drop"}, "WireGuard in, established": {"some at inet fw in: its policy drop"},
+			"liveness in": {"inet fw in: its policy drop"},
+		}},
 		{"raw.nft", map[string][]string{
 			"WireGuard in":              {`ip raw PREROUTING: the rule "udp dport 51820 drop"`},
 			"WireGuard in, established": {`ip raw PREROUTING: the rule "udp dport 51820 drop"`},
@@ -129,7 +139,7 @@ func nftCases() []Case {
 		}},
 		{"docker-accepting.rules", nil},
 		{"ufw.rules", map[string][]string{
-			"from pods": {policy}, "to pods": {policy}, "from pods, to a high port": {policy},
+			"from pods": {policy}, "to pods": {policy}, "from pods, to a high port": {policy}, "UDP from pods": {policy}, // ping passes
 			"WireGuard in": {"ip filter INPUT: its policy drop"}, "liveness in": {"ip filter INPUT: its policy drop"},
 		}},
 		{"ufw-accepting.rules", nil},
@@ -164,6 +174,8 @@ func nftCases() []Case {
 		{"unknown.nft", map[string][]string{
 			"from pods, IPv6": {"some at inet fw forward: its policy drop"},
 			"WireGuard out":   uncertain, "WireGuard out, established": uncertain,
+			"WireGuard in": {"some at inet fw input: its policy drop"}, "WireGuard in, established": {"some at inet fw input: its policy drop"},
+			"liveness in": {"some at inet fw input: its policy drop"},
 		}},
 	}
 }

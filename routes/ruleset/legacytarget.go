@@ -1,0 +1,98 @@
+package ruleset
+
+import (
+	"strconv"
+	"strings"
+)
+
+// legacyQueue returns the statement for a target that queues packets.
+func legacyQueue(options []string) Statement {
+	queue := map[string]any{"num": float64(0)}
+	for i, option := range options {
+		value := ""
+		if i+1 < len(options) {
+			value = options[i+1]
+		}
+		switch option {
+		case "--queue-num":
+			queue["num"] = legacyNumber(value)
+		case "--queue-balance":
+			first, last, _ := strings.Cut(value, ":")
+			queue["num"] = map[string]any{"range": []any{legacyNumber(first), legacyNumber(last)}}
+		case "--queue-bypass":
+			queue["flags"] = "bypass"
+		}
+	}
+	return Statement{"queue": queue}
+}
+
+// legacyNumber returns a number, or nil.
+func legacyNumber(text string) any {
+	if number, err := strconv.ParseUint(text, 0, 32); err == nil {
+		return float64(number)
+	}
+	return nil
+}
+
+// legacySetMark returns the statement that sets the mark of a packet, or bits of it.
+func legacySetMark(text string) Statement {
+	number, bits, masked := strings.Cut(text, "/")
+	value, mask := legacyNumber(number), legacyNumber(bits)
+	if !masked {
+		mask = float64(AllBits)
+	}
+	m, ok := mask.(float64)
+	if value == nil || !ok {
+		return Statement{"xt": map[string]any{"type": "target", "name": "MARK"}}
+	}
+	key := map[string]any{"meta": map[string]any{"key": "mark"}}
+	set := value
+	if m != AllBits {
+		set = map[string]any{"^": []any{map[string]any{"&": []any{key, AllBits - m}}, value}}
+	}
+	return Statement{"mangle": map[string]any{"key": key, "value": set}}
+}
+
+// echoType returns the name of a type of ICMP: those that a Packet has, or any other text.
+func echoType(value, request, reply string) any {
+	switch kind, _, _ := strings.Cut(value, "/"); kind {
+	case request:
+		return "echo-request"
+	case reply:
+		return "echo-reply"
+	case "255", "any":
+		return map[string]any{"set": []any{"echo-request", "echo-reply"}}
+	default:
+		return "type " + kind
+	}
+}
+
+// quotedWords splits a rule into words as iptables-restore does.
+func quotedWords(text string) []string {
+	var out []string
+	var word strings.Builder
+	quoted, escaped, some := false, false, false
+	for _, r := range text {
+		switch {
+		case escaped:
+			word.WriteRune(r)
+			escaped = false
+		case r == '\\' && quoted:
+			escaped = true
+		case r == '"':
+			quoted, some = !quoted, true
+		case r == ' ' && !quoted:
+			if some || word.Len() > 0 {
+				out = append(out, word.String())
+			}
+			word.Reset()
+			some = false
+		default:
+			word.WriteRune(r)
+		}
+	}
+	if some || word.Len() > 0 {
+		out = append(out, word.String())
+	}
+	return out
+}
