@@ -57,8 +57,9 @@ type NodePeer struct {
 	PublicKey        tunnel.PublicKey `json:"publicKey"`
 	Port             uint16           `json:"port"` // UDP, of its lane 0
 	Addresses        []netip.Addr     `json:"addresses,omitempty"`
-	PodCIDRs         []netip.Prefix   `json:"podCIDRs,omitempty"` // Node.spec.podCIDRs
-	ReportedPodCIDRs []netip.Prefix   `json:"claims,omitempty"`   // as the node reports them; not trusted
+	Contested        []netip.Addr     `json:"contested,omitempty"` // those of Addresses that another node has too
+	PodCIDRs         []netip.Prefix   `json:"podCIDRs,omitempty"`  // Node.spec.podCIDRs
+	ReportedPodCIDRs []netip.Prefix   `json:"claims,omitempty"`    // as the node reports them; not trusted
 }
 
 // Host is what the agent observes of its own host.

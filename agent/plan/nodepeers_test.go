@@ -8,6 +8,7 @@ import (
 
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/agent/plan/gatewayplan"
+	"github.com/meshway/meshway/agent/plan/prefixset"
 	"github.com/meshway/meshway/tunnel"
 )
 
@@ -73,6 +74,31 @@ func TestNodeMaySendFromItsOwnAddressesOnly(t *testing.T) {
 		}
 	}
 	assert.Len(t, seen, 2+3+2*2, "pod ranges, node addresses, and the nodes' ends of both tunnels in both families")
+}
+
+// The kubelet of a node writes the addresses of its Node.
+func TestNodeReceivesNoPacketsForAnAddressThatAnotherHasToo(t *testing.T) {
+	in := withNodes()
+	own, foreign := netip.MustParseAddr("198.51.100.1"), netip.MustParseAddr("198.51.100.7")
+	in.Site.Nodes.Peers[1].Addresses = []netip.Addr{own, foreign}
+	in.Site.Nodes.Peers[1].Contested = []netip.Addr{foreign}
+	d, problems := gatewayplan.Compute(in)
+	assert.Contains(t, problemText(problems), "node-addresses-contested")
+	peers := d.Tunnels[len(d.Tunnels)-1].Peers
+	assert.Contains(t, peers[0].AllowedIPs, prefixset.Host(own))
+	for _, p := range peers {
+		assert.NotContains(t, p.AllowedIPs, prefixset.Host(foreign))
+	}
+	for _, r := range d.Routes.Routes {
+		assert.NotEqual(t, prefixset.Host(foreign), r.Prefix)
+	}
+	for _, lane := range d.Firewall.Lanes {
+		assert.NotContains(t, lane.Sources, prefixset.Host(foreign))
+	}
+
+	in.Site.Nodes.Peers[1].Contested = []netip.Addr{own, foreign}
+	d, _ = gatewayplan.Compute(in)
+	assert.Equal(t, own, d.Tunnels[len(d.Tunnels)-1].Peers[0].Endpoint.Addr(), "the handshake proves the key of the node")
 }
 
 func TestWorkingEndpointOfANodeIsKept(t *testing.T) {

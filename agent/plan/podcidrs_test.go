@@ -127,6 +127,8 @@ func TestReportedPodCIDRsAreUsedOnlyIfTheClusterDoesNotAssignThem(t *testing.T) 
 		"a range of the gateway":                                       {reported: "10.1.200.0/28 10.1.203.0/26", here: calico, want: "10.1.203.0/26", problems: "node-pods-refused"},
 		"a range that contains the address of a host":                  {reported: "10.1.64.0/19 10.1.203.0/26", want: "10.1.203.0/26", problems: "node-pods-refused"},
 		"a part of a range of another node":                            {reported: "10.1.202.7/32", want: "10.1.202.7/32"},
+		"the kubelet sets a range of another node":                     {podCIDRs: "10.1.202.0/26 10.1.203.0/26", want: "10.1.203.0/26", problems: "node-pods-refused"},
+		"the kubelet sets a range of the gateway":                      {podCIDRs: "10.1.200.0/28", here: calico, problems: "node-pods-refused node-pods-unknown"},
 		"a range that is not in canonical form":                        {reported: "10.1.203.9/26", problems: "node-pods-refused node-pods-unknown"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -135,7 +135,9 @@ func (s *Site) useCache() {
 // node that is a gateway by its label, or that the cluster no longer has, is none.
 func (s *Site) withPeers(specs map[string]Spec, refusal error) plan.Site {
 	site := s.cfg.Cluster.Current()
-	for _, n := range s.cfg.Cluster.Nodes() {
+	nodes := s.cfg.Cluster.Nodes()
+	claimed := claimsOf(nodes)
+	for _, n := range nodes {
 		if n.Name == s.cfg.Node {
 			site.Nodes.PodCIDRs = n.PodCIDRs
 		}
@@ -146,7 +148,7 @@ func (s *Site) withPeers(specs map[string]Spec, refusal error) plan.Site {
 		key, _ := tunnel.ParsePublicKey(spec.PublicKey) // the planner refuses the zero key
 		site.Nodes.Peers = append(site.Nodes.Peers, plan.NodePeer{
 			Name: n.Name, PublicKey: key, Port: uint16(spec.Port), //nolint:gosec // the CRD bounds it, and the planner checks it
-			Addresses: n.Addresses, PodCIDRs: n.PodCIDRs, ReportedPodCIDRs: spec.pods(),
+			Addresses: n.Addresses, Contested: claimed.contested(n), PodCIDRs: n.PodCIDRs, ReportedPodCIDRs: spec.pods(),
 		})
 	}
 	slices.SortFunc(site.Nodes.Peers, func(a, b plan.NodePeer) int { return cmp.Compare(a.Name, b.Name) })

@@ -48,6 +48,11 @@ func acceptNodes(in plan.Inputs, topo topology, found *plan.Problems) []plan.Nod
 				fmt.Sprintf("run kubectl get meshnodes %s -o yaml, and check the log of the agent on that node", n.Name))
 			continue
 		}
+		if len(n.Contested) > 0 {
+			found.AddWarning("node-addresses-contested", plan.NodeSubject(n.Name),
+				fmt.Sprintf("packets to %s do not enter the tunnel to node %s: another node has the same address, or has it in its pod ranges", n.Contested[0], n.Name),
+				"run kubectl get nodes -o yaml and compare status.addresses and spec.podCIDRs; a node that states addresses of others may be compromised")
+		}
 		taken[n.PublicKey] = plan.NodeSubject(n.Name)
 		out = append(out, n)
 	}
@@ -88,11 +93,16 @@ func nodeAllowedIPs(n plan.NodePeer, ends tunnelend.Ends) []netip.Prefix {
 	return out
 }
 
-// nodePrefixes returns the addresses of a node and of its pods, sorted.
+// nodePrefixes returns the addresses of a node and of its pods, sorted. A contested
+// address is that of no node: a compromised one could state the addresses of others to
+// receive their packets. It remains a candidate for the endpoint, since the handshake
+// proves the key of the node.
 func nodePrefixes(n plan.NodePeer) []netip.Prefix {
 	out := slices.Clone(n.PodCIDRs)
 	for _, a := range n.Addresses {
-		out = append(out, prefixset.Host(a))
+		if !slices.Contains(n.Contested, a) {
+			out = append(out, prefixset.Host(a))
+		}
 	}
 	return prefixset.Distinct(out)
 }

@@ -14,14 +14,22 @@ import (
 // correct unless the CNI plugin assigns addresses itself. That is the case if
 // the pods of this host are outside its own Node.spec.podCIDRs; only then do
 // the ranges that nodes report count, because a compromised node could report
-// ranges of others to receive their packets.
+// ranges of others to receive their packets. Where Kubernetes assigns no ranges,
+// the kubelet of a node may set its Node.spec.podCIDRs, which then are such a report.
 func resolvePodCIDRs(in plan.Inputs, topo topology, found *plan.Problems) {
 	local := plan.LocalPodCIDRs(in.Host, topo.own.Prefixes)
-	assignedByCNI := !prefixset.AllCovered(local, in.Site.Nodes.PodCIDRs)
+	if assigned := in.Site.Nodes.PodCIDRs; len(assigned) == 0 || !prefixset.AllCovered(local, assigned) {
+		for i := range topo.nodes {
+			if n := &topo.nodes[i]; len(n.ReportedPodCIDRs) == 0 {
+				n.ReportedPodCIDRs = n.PodCIDRs
+			}
+			topo.nodes[i].PodCIDRs = nil
+		}
+	}
 	check := newReportCheck(in, topo, local)
 	for i := range topo.nodes {
 		n := &topo.nodes[i]
-		if len(n.ReportedPodCIDRs) > 0 && (assignedByCNI || len(n.PodCIDRs) == 0) {
+		if len(n.PodCIDRs) == 0 && len(n.ReportedPodCIDRs) > 0 {
 			n.PodCIDRs = check.accept(*n, found)
 		}
 		if len(n.PodCIDRs) == 0 {
