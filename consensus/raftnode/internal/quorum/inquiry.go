@@ -96,28 +96,39 @@ func common(a, b consensus.Electorate) consensus.Electorate {
 // tally returns the gateways that needed sources or more name as voters, and the term
 // that more than half of all sources have reached.
 func tally(reports []Report, source func(Report) string, needed, all int) consensus.Electorate {
-	names := make(map[catalog.GatewayID]map[string]bool) // the sources that name it
-	cas := make(map[catalog.GatewayID][]byte)
+	names := make(map[catalog.GatewayID]map[string]string) // the sources that name it, with its CA
 	terms := make(map[string]uint64) // by source
 	for _, r := range reports {
 		from := source(r)
 		terms[from] = max(terms[from], r.Term)
 		for _, v := range r.Voters {
 			if names[v.ID] == nil {
-				names[v.ID] = make(map[string]bool)
+				names[v.ID] = make(map[string]string)
 			}
-			names[v.ID][from] = true
-			cas[v.ID] = v.CA
+			names[v.ID][from] = string(v.CA)
 		}
 	}
 	result := consensus.Electorate{Term: reachedByMost(terms, all)}
 	for id, by := range names {
 		if len(by) >= needed {
-			result.Voters = append(result.Voters, consensus.Voter{ID: id, CA: cas[id]})
+			result.Voters = append(result.Voters, consensus.Voter{ID: id, CA: mostNamed(by)})
 		}
 	}
 	slices.SortFunc(result.Voters, func(a, b consensus.Voter) int { return cmp.Compare(a.ID, b.ID) })
 	return result
+}
+
+// mostNamed returns the CA that most sources name.
+func mostNamed(by map[string]string) []byte {
+	count := make(map[string]int)
+	most := ""
+	for _, ca := range by {
+		count[ca]++
+		if count[ca] > count[most] || count[ca] == count[most] && ca > most {
+			most = ca
+		}
+	}
+	return append([]byte(nil), most...) // nil: none names one
 }
 
 // reachedByMost returns the highest term that more than half of n sources have

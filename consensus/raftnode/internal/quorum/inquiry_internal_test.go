@@ -74,3 +74,16 @@ func TestAMemberThatWasAwayBelievesOneKnownVoterOrMostOtherDatacenters(t *testin
 	got := q.Result([]Report{report("d/1", 8, "d/1", "x/1"), report("e/1", 9, "d/1")}, Waited)
 	assert.Equal(t, consensus.Electorate{Term: 8, Voters: []consensus.Voter{{ID: "d/1"}}}, got, "what most other datacenters name")
 }
+
+func TestTheCAOfAVoterIsTheOneThatMostDatacentersName(t *testing.T) {
+	report := func(from catalog.GatewayID, ca string) Report {
+		return Report{From: from, Electorate: consensus.Electorate{Term: 9, Voters: []consensus.Voter{{ID: "f/1", CA: []byte(ca)}}}}
+	}
+	q := Inquiry{Own: "a/1", Gateways: []catalog.GatewayID{"a/1", "b/1", "c/1", "d/1"}}
+	for _, reports := range [][]Report{
+		{report("b/1", "right"), report("c/1", "right"), report("d/1", "wrong")},
+		{report("d/1", "wrong"), report("c/1", "right"), report("b/1", "right")},
+	} {
+		assert.Equal(t, []consensus.Voter{{ID: "f/1", CA: []byte("right")}}, q.Result(reports, Waited).Voters)
+	}
+}
