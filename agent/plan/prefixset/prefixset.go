@@ -2,17 +2,21 @@
 package prefixset
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 )
 
-// Aggregate returns the prefixes sorted, without those that another one
+// Aggregate returns the prefixes masked and sorted, without those that another one
 // contains: nftables sets of intervals accept no overlaps.
 func Aggregate(in []netip.Prefix) []netip.Prefix {
 	if len(in) == 0 {
 		return nil
 	}
-	sorted := slices.Clone(in)
+	sorted := make([]netip.Prefix, len(in))
+	for i, p := range in {
+		sorted[i] = p.Masked()
+	}
 	sort(sorted)
 	out := sorted[:0]
 	for _, p := range sorted {
@@ -40,9 +44,14 @@ func Distinct(in []netip.Prefix) []netip.Prefix {
 
 // sort sorts a list, which often is sorted already.
 func sort(list []netip.Prefix) {
-	if !slices.IsSortedFunc(list, netip.Prefix.Compare) {
-		slices.SortFunc(list, netip.Prefix.Compare)
+	if !slices.IsSortedFunc(list, compare) {
+		slices.SortFunc(list, compare)
 	}
+}
+
+// compare is netip.Prefix.Compare for prefixes that are masked, at a third of the cost.
+func compare(a, b netip.Prefix) int {
+	return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Bits(), b.Bits()))
 }
 
 // Subtract returns prefixes that cover the given ones without the holes. Both

@@ -77,19 +77,22 @@ func (s sighting) sameSource(o sighting) bool {
 	return s.by == o.by && s.endpoint.Addr().Is4() == o.endpoint.Addr().Is4()
 }
 
-// add keeps the newest sighting of each datacenter and family, and the newest of these.
+// add keeps the newest sighting of each datacenter and family, and the newest of these, in
+// their order.
 func (s Sightings) add(peer catalog.GatewayID, seen sighting) {
 	list := s.of[peer]
-	switch i := slices.IndexFunc(list, seen.sameSource); {
-	case i >= 0 && list[i].newer(seen) <= 0:
-		return
-	case i >= 0:
-		list[i] = seen
-	default:
-		list = append(list, seen)
+	if len(list) == kept && list[kept-1].newer(seen) <= 0 {
+		return // so is one of the same source, if there is one
 	}
-	slices.SortFunc(list, sighting.newer)
-	s.of[peer] = list[:min(len(list), kept)]
+	if i := slices.IndexFunc(list, seen.sameSource); i >= 0 {
+		if list[i].newer(seen) <= 0 {
+			return
+		}
+		list = slices.Delete(list, i, i+1)
+	}
+	at, _ := slices.BinarySearchFunc(list, seen, sighting.newer)
+	list = slices.Insert(list[:min(len(list), kept-1)], min(at, kept-1), seen)
+	s.of[peer] = list
 }
 
 // endpoint returns the endpoint of a gateway that follows from the observation of
