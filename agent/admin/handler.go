@@ -226,12 +226,8 @@ func (h Handler) RevokeToken(ctx context.Context, r *connect.Request[controlpb.R
 	if err != nil {
 		return nil, err
 	}
-	results, err := federation.Propose(ctx, catalog.NewRevokeToken(r.Msg.GetId()))
-	if err != nil {
+	if _, err := catalog.One(federation.Propose(ctx, catalog.NewRevokeToken(r.Msg.GetId()))); err != nil {
 		return nil, err
-	}
-	if refusal := results[0].Refusal; refusal != nil {
-		return nil, refusal
 	}
 	return connect.NewResponse(&controlpb.RevokeTokenResponse{}), nil
 }

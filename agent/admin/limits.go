@@ -19,12 +19,8 @@ func (h Handler) SetLimits(ctx context.Context, r *connect.Request[controlpb.Set
 		return nil, err
 	}
 	if limits := catalog.LimitsFromProto(r.Msg.GetLimits()); len(limits) > 0 {
-		results, err := federation.Propose(ctx, catalog.NewSetLimits(limits))
-		if err != nil {
+		if _, err := catalog.One(federation.Propose(ctx, catalog.NewSetLimits(limits))); err != nil {
 			return nil, err
-		}
-		if refusal := results[0].Refusal; refusal != nil {
-			return nil, refusal
 		}
 	}
 	view, own := federation.View(), federation.CA().Datacenter()

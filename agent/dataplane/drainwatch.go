@@ -63,6 +63,7 @@ func (g *Gateway) trafficEnds(ctx context.Context) bool {
 	}
 }
 
+// receivedBytes returns the bytes that were received from each peer.
 func receivedBytes(tunnels []tunnel.Observed) map[tunnel.PublicKey]uint64 {
 	bytes := map[tunnel.PublicKey]uint64{}
 	for _, t := range tunnels {

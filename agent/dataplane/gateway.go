@@ -234,7 +234,7 @@ func (g *Gateway) apply(ctx context.Context, p *pass) {
 	p.add(err)
 	g.cfg.Liveness.Set(d.Sessions)
 	g.cfg.PathMTU.Set(d.Sessions, d.Tunnels[0].MTU)
-	g.reportActivity(p.tunnels)
+	g.cfg.Liveness.Activity(receivedBytes(p.tunnels))
 	p.add(g.applyRoutes(ctx, p))
 	if len(p.errors) == 0 {
 		g.lastFullApply.Store(p.at.UnixNano())
@@ -304,7 +304,7 @@ func (g *Gateway) countActivity(ctx context.Context) {
 		case <-g.cfg.Liveness.Overdue():
 		}
 		if tunnels, err := g.cfg.Kernel.Tunnels.List(ctx); err == nil {
-			g.reportActivity(tunnels)
+			g.cfg.Liveness.Activity(receivedBytes(tunnels))
 		}
 		select {
 		case <-ctx.Done():
@@ -312,15 +312,4 @@ func (g *Gateway) countActivity(ctx context.Context) {
 		case <-time.After(between):
 		}
 	}
-}
-
-// reportActivity passes the counters of received bytes to the sessions.
-func (g *Gateway) reportActivity(tunnels []tunnel.Observed) {
-	received := map[tunnel.PublicKey]uint64{}
-	for _, t := range tunnels {
-		for _, peer := range t.Peers {
-			received[peer.PublicKey] += peer.ReceivedBytes
-		}
-	}
-	g.cfg.Liveness.Activity(received)
 }

@@ -73,19 +73,9 @@ func NewCA(dc catalog.DatacenterName, now time.Time) (*CA, error) {
 }
 
 func selfSign(key crypto.Signer, dc catalog.DatacenterName, now time.Time) (*CA, error) {
-	serial, err := newSerial()
+	template, err := caTemplate(dc, now)
 	if err != nil {
 		return nil, err
-	}
-	template := &x509.Certificate{
-		SerialNumber:          serial,
-		Subject:               pkix.Name{Organization: []string{"Meshway"}, CommonName: string(dc)},
-		NotBefore:             now.Add(-CABackdate),
-		NotAfter:              now.Add(caLife),
-		KeyUsage:              x509.KeyUsageCertSign,
-		BasicConstraintsValid: true,
-		IsCA:                  true,
-		MaxPathLenZero:        true, // it signs certificates of gateways, not of other CAs
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
@@ -96,6 +86,24 @@ func selfSign(key crypto.Signer, dc catalog.DatacenterName, now time.Time) (*CA,
 		return nil, err
 	}
 	return &CA{certificate: certificate, key: secret.Of(key)}, nil
+}
+
+// caTemplate returns what the certificates of all CA keys of a datacenter have in common.
+func caTemplate(dc catalog.DatacenterName, now time.Time) (*x509.Certificate, error) {
+	serial, err := newSerial()
+	if err != nil {
+		return nil, err
+	}
+	return &x509.Certificate{
+		SerialNumber:          serial,
+		Subject:               pkix.Name{Organization: []string{"Meshway"}, CommonName: string(dc)},
+		NotBefore:             now.Add(-CABackdate),
+		NotAfter:              now.Add(caLife),
+		KeyUsage:              x509.KeyUsageCertSign,
+		BasicConstraintsValid: true,
+		IsCA:                  true,
+		MaxPathLenZero:        true, // it signs certificates of gateways, not of other CAs
+	}, nil
 }
 
 // Datacenter returns the datacenter that the CA was created for.

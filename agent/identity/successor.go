@@ -3,7 +3,6 @@ package identity
 import (
 	"crypto/rand"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"fmt"
 	"net/url"
 	"slices"
@@ -20,17 +19,11 @@ const maxChain = 2 + 2*succession.Most
 // Succeed returns the certificate (DER) by which c hands its datacenter over to next,
 // in one federation.
 func (c *CA) Succeed(next *CA, federation string, now time.Time) ([]byte, error) {
-	serial, err := newSerial()
+	template, err := caTemplate(c.Datacenter(), now)
 	if err != nil {
 		return nil, err
 	}
-	template := &x509.Certificate{
-		SerialNumber: serial,
-		Subject:      pkix.Name{Organization: []string{"Meshway"}, CommonName: string(c.Datacenter())},
-		NotBefore:    now.Add(-CABackdate), NotAfter: now.Add(caLife),
-		KeyUsage: x509.KeyUsageCertSign, BasicConstraintsValid: true, IsCA: true, MaxPathLenZero: true,
-		URIs: []*url.URL{succession.Subject(federation, c.Datacenter())},
-	}
+	template.URIs = []*url.URL{succession.Subject(federation, c.Datacenter())}
 	der, err := x509.CreateCertificate(rand.Reader, template, c.certificate, next.key.Reveal().Public(), c.key.Reveal())
 	if err != nil {
 		return nil, fmt.Errorf("sign the succession of the CA: %w", err)

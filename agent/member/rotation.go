@@ -67,9 +67,6 @@ func (m *Member) replaceCA(ctx context.Context, by *identity.CA, dc catalog.Data
 	if dc, err = m.trust.SignOwnDatacenter(m.node.View(), signer, dc); err != nil {
 		return err
 	}
-	results, err := m.Propose(ctx, catalog.NewReplaceCA(dc))
-	if err == nil && results[0].Refusal != nil {
-		return results[0].Refusal
-	}
+	_, err = catalog.One(m.Propose(ctx, catalog.NewReplaceCA(dc)))
 	return err
 }

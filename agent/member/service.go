@@ -43,19 +43,16 @@ func (s *service) Join(ctx context.Context, request *controlpb.JoinRequest) (*co
 			return nil, err
 		}
 	}
-	results, err := s.member.Propose(ctx, catalog.NewJoin(join))
+	result, err := catalog.One(s.member.Propose(ctx, catalog.NewJoin(join)))
 	if err != nil {
 		return nil, err
-	}
-	if refusal := results[0].Refusal; refusal != nil {
-		return nil, refusal
 	}
 	handed, err := s.handover()
 	if err != nil {
 		return nil, err
 	}
 	s.member.log.Info("admitted a datacenter", "datacenter", join.Datacenter.Name, "gateway", join.Gateway.ID(), "token", join.TokenID)
-	handed.Result = results[0].Proto()
+	handed.Result = result.Proto()
 	return handed, nil
 }
 

@@ -33,19 +33,16 @@ func (m *Member) CreateToken(ctx context.Context, datacenter catalog.DatacenterN
 	if err != nil {
 		return NewToken{}, err
 	}
-	results, err := m.Propose(ctx, catalog.NewCreateToken(catalog.Token{
+	_, err = catalog.One(m.Propose(ctx, catalog.NewCreateToken(catalog.Token{
 		ID:         token.ID,
 		SecretHash: token.Secret.Hash(),
 		Datacenter: datacenter,
 		CreatedBy:  m.file.GatewayID(),
 		CreatedAt:  m.Now(),
 		ExpiresAt:  token.ExpiresAt,
-	}))
+	})))
 	if err != nil {
 		return NewToken{}, err
-	}
-	if refusal := results[0].Refusal; refusal != nil {
-		return NewToken{}, refusal
 	}
 	text, err := token.Encode()
 	if err != nil {

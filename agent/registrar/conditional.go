@@ -132,14 +132,11 @@ func (r *Registrar) writeIf(ctx context.Context, key catalog.ServiceKey, index u
 	if err := r.checkUnchanged(view, key, index); err != nil {
 		return 0, err
 	}
-	results, err := r.cfg.Catalog.Propose(ctx, command)
+	result, err := catalog.One(r.cfg.Catalog.Propose(ctx, command))
 	if err != nil {
 		return 0, err
 	}
-	if refusal := results[0].Refusal; refusal != nil {
-		return 0, refusal
-	}
-	return results[0].Index, r.save(ctx, change)
+	return result.Index, r.save(ctx, change)
 }
 
 func (r *Registrar) checkUnchanged(view *replica.View, key catalog.ServiceKey, index uint64) error {

@@ -135,45 +135,40 @@ func NewSetLimits(limits []Limit) *catalogpb.Command {
 	return &catalogpb.Command{Version: LevelLimits, Body: &catalogpb.Command_SetLimits{SetLimits: body}}
 }
 
+// wire returns the wire forms of a list.
+func wire[T, P any](list []T, proto func(T) P) []P {
+	out := make([]P, 0, len(list))
+	for _, v := range list {
+		out = append(out, proto(v))
+	}
+	return out
+}
+
 // NewPutServices registers services of the author's datacenter, all or none of
 // them. The command must not exceed MaxCommandSize.
 func NewPutServices(services []Service) *catalogpb.Command {
-	put := &catalogpb.PutServices{Services: make([]*catalogpb.Service, 0, len(services))}
-	for _, s := range services {
-		put.Services = append(put.Services, s.Proto())
-	}
+	put := &catalogpb.PutServices{Services: wire(services, Service.Proto)}
 	return &catalogpb.Command{Version: levelFirst, Body: &catalogpb.Command_PutServices{PutServices: put}}
 }
 
 // NewDeleteServices removes services of the author's datacenter. It ignores keys
 // that do not exist.
 func NewDeleteServices(keys []ServiceKey) *catalogpb.Command {
-	del := &catalogpb.DeleteServices{Services: make([]*catalogpb.Service, 0, len(keys))}
-	for _, k := range keys {
-		del.Services = append(del.Services, &catalogpb.Service{
-			Datacenter: string(k.Datacenter), Namespace: k.Namespace, Name: k.Name, Instance: k.Instance,
-		})
-	}
+	del := &catalogpb.DeleteServices{Services: wire(keys, func(k ServiceKey) *catalogpb.Service { return Service{ServiceKey: k}.Proto() })}
 	return &catalogpb.Command{Version: levelFirst, Body: &catalogpb.Command_DeleteServices{DeleteServices: del}}
 }
 
 // NewPutExports exports services of the author's datacenter to all members, all or
 // none of them. The command must not exceed MaxCommandSize; see SplitExports.
 func NewPutExports(exports []Export) *catalogpb.Command {
-	put := &catalogpb.PutExports{Exports: make([]*catalogpb.Export, 0, len(exports))}
-	for _, e := range exports {
-		put.Exports = append(put.Exports, e.Proto())
-	}
+	put := &catalogpb.PutExports{Exports: wire(exports, Export.Proto)}
 	return &catalogpb.Command{Version: levelFirst, Body: &catalogpb.Command_PutExports{PutExports: put}}
 }
 
 // NewDeleteExports removes exports of the author's datacenter with their endpoint
 // slices. It ignores keys that do not exist.
 func NewDeleteExports(keys []ExportKey) *catalogpb.Command {
-	del := &catalogpb.DeleteExports{Exports: make([]*catalogpb.Export, 0, len(keys))}
-	for _, k := range keys {
-		del.Exports = append(del.Exports, Export{ExportKey: k}.Proto())
-	}
+	del := &catalogpb.DeleteExports{Exports: wire(keys, func(k ExportKey) *catalogpb.Export { return Export{ExportKey: k}.Proto() })}
 	return &catalogpb.Command{Version: levelFirst, Body: &catalogpb.Command_DeleteExports{DeleteExports: del}}
 }
 
@@ -181,29 +176,20 @@ func NewDeleteExports(keys []ExportKey) *catalogpb.Command {
 // exports must exist, at the latest by an earlier command of the same entry. See
 // SplitEndpoints.
 func NewPutEndpoints(slices []EndpointSlice) *catalogpb.Command {
-	put := &catalogpb.PutEndpoints{Slices: make([]*catalogpb.EndpointSlice, 0, len(slices))}
-	for _, s := range slices {
-		put.Slices = append(put.Slices, s.Proto())
-	}
+	put := &catalogpb.PutEndpoints{Slices: wire(slices, EndpointSlice.Proto)}
 	return &catalogpb.Command{Version: levelFirst, Body: &catalogpb.Command_PutEndpoints{PutEndpoints: put}}
 }
 
 // NewDeleteEndpoints removes endpoint slices of the author's datacenter. It ignores
 // keys that do not exist.
 func NewDeleteEndpoints(keys []EndpointSliceKey) *catalogpb.Command {
-	del := &catalogpb.DeleteEndpoints{Slices: make([]*catalogpb.EndpointSlice, 0, len(keys))}
-	for _, k := range keys {
-		del.Slices = append(del.Slices, EndpointSlice{EndpointSliceKey: k}.Proto())
-	}
+	del := &catalogpb.DeleteEndpoints{Slices: wire(keys, func(k EndpointSliceKey) *catalogpb.EndpointSlice { return EndpointSlice{EndpointSliceKey: k}.Proto() })}
 	return &catalogpb.Command{Version: levelFirst, Body: &catalogpb.Command_DeleteEndpoints{DeleteEndpoints: del}}
 }
 
 // NewPutObservations stores the endpoints at which the author sees its peers.
 func NewPutObservations(observations []Observation) *catalogpb.Command {
-	put := &catalogpb.PutObservations{Observations: make([]*catalogpb.Observation, 0, len(observations))}
-	for _, o := range observations {
-		put.Observations = append(put.Observations, o.Proto())
-	}
+	put := &catalogpb.PutObservations{Observations: wire(observations, Observation.Proto)}
 	return &catalogpb.Command{Version: levelFirst, Body: &catalogpb.Command_PutObservations{PutObservations: put}}
 }
 

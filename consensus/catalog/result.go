@@ -12,6 +12,18 @@ type Result struct {
 	Gateway    Gateway    // of Init, Join, AddGateway and UpdateGateway: as stored
 }
 
+// One returns the result of the only command of a call, or the error of the call, or the
+// refusal of the command.
+func One(results []Result, err error) (Result, error) {
+	switch {
+	case err != nil:
+		return Result{}, err
+	case results[0].Refusal != nil:
+		return results[0], results[0].Refusal
+	}
+	return results[0], nil
+}
+
 // Proto returns the wire form.
 func (r Result) Proto() *catalogpb.Result {
 	p := &catalogpb.Result{Index: r.Index, Refusal: r.Refusal.Proto()}

@@ -97,7 +97,7 @@ func common(a, b consensus.Electorate) consensus.Electorate {
 // that more than half of all sources have reached.
 func tally(reports []Report, source func(Report) string, needed, all int) consensus.Electorate {
 	names := make(map[catalog.GatewayID]map[string]string) // the sources that name it, with its CA
-	terms := make(map[string]uint64) // by source
+	terms := make(map[string]uint64)                       // by source
 	for _, r := range reports {
 		from := source(r)
 		terms[from] = max(terms[from], r.Term)
