@@ -15,9 +15,9 @@ import (
 
 // netDevice is an interface as RTM_GETLINK reports it.
 type netDevice struct {
-	index, master int // of the bridge, bond, … to which it belongs; 0: none
-	name, kind    string
-	up            bool
+	index, master     int // of the bridge, bond, … to which it belongs; 0: none
+	name, kind, alias string
+	up, loopback      bool
 }
 
 // devices returns all interfaces.
@@ -50,11 +50,40 @@ func parseDevices(dump []syscall.NetlinkMessage) []netDevice {
 func (h Host) encapsulating(list []netDevice) []string {
 	var names []string
 	for _, d := range list {
-		if d.up && encapsulates(d.kind) && !tunnel.IsLane(h.TunnelPrefix, d.name) {
+		if d.up && encapsulates(d.kind) && !h.isLane(d) {
 			names = append(names, d.name)
 		}
 	}
 	slices.Sort(names)
+	return names
+}
+
+// isLane reports whether a device is Meshway's own: it has the alias, too.
+func (h Host) isLane(d netDevice) bool {
+	return tunnel.IsLane(h.TunnelPrefix, d.name) && d.alias == tunnel.Alias
+}
+
+// lanes returns the names of the devices that are Meshway's own.
+func (h Host) lanes(list []netDevice) map[string]bool {
+	own := map[string]bool{}
+	for _, d := range list {
+		own[d.name] = h.isLane(d)
+	}
+	return own
+}
+
+// uplinks returns the devices by which routers may reach this host, also those that are
+// down: the physical ones, and those of the underlay except bridges of containers. Other
+// devices of containers have no address outside of the pod prefixes.
+func uplinks(list []netDevice, own map[string]bool, underlay []string) []string {
+	var names []string
+	apart := virtual(list)
+	for _, d := range list {
+		physical, known := !apart[d.name] && !d.loopback, slices.Contains(underlay, d.name) && d.kind != "bridge"
+		if !own[d.name] && d.master == 0 && (physical || known) {
+			names = append(names, d.name)
+		}
+	}
 	return names
 }
 
@@ -116,11 +145,15 @@ func parseDevice(m syscall.NetlinkMessage) netDevice {
 	d := netDevice{
 		index: int(binary.NativeEndian.Uint32(m.Data[index:])),
 		up:    binary.NativeEndian.Uint32(m.Data[flags:])&unix.IFF_UP != 0,
+
+		loopback: binary.NativeEndian.Uint32(m.Data[flags:])&unix.IFF_LOOPBACK != 0,
 	}
 	for typ, value := range attributesOf(m.Data[unix.SizeofIfInfomsg:]) {
 		switch typ {
 		case unix.IFLA_IFNAME:
 			d.name = cString(value)
+		case unix.IFLA_IFALIAS:
+			d.alias = cString(value)
 		case unix.IFLA_LINKINFO:
 			d.kind = kindOf(value)
 		case unix.IFLA_MASTER:

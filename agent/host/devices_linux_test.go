@@ -49,11 +49,18 @@ func TestEncapsulatingReturnsOverlayDevices(t *testing.T) {
 		linkMessage("cni0", "bridge", unix.IFF_UP),
 		linkMessage("eth0", "", unix.IFF_UP),
 		linkMessage("wg0", "wireguard", unix.IFF_UP),
-		linkMessage("mesh0", "wireguard", unix.IFF_UP), // Meshway's own
+		linkMessage("mesh0", "wireguard", unix.IFF_UP), // another program's
 		done,
 		short,
 	}
-	assert.Equal(t, []string{"flannel.1", "tunl1", "vxlan.calico", "wg0"}, testHost().encapsulating(parseDevices(dump)))
+	list := parseDevices(dump)
+	assert.Equal(t, []string{"flannel.1", "mesh0", "tunl1", "vxlan.calico", "wg0"}, testHost().encapsulating(list))
+	for i := range list {
+		if list[i].name == "mesh0" {
+			list[i].alias = "meshway"
+		}
+	}
+	assert.Equal(t, []string{"flannel.1", "tunl1", "vxlan.calico", "wg0"}, testHost().encapsulating(list), "Meshway's own has its alias")
 	assert.Empty(t, testHost().encapsulating(nil))
 }
 
@@ -114,4 +121,20 @@ func TestUnstableAddressesAreThoseNotUsedForNewConnections(t *testing.T) {
 	} {
 		assert.Equal(t, c.want, isUnstable(netip.MustParseAddr(c.address), c.flags), name)
 	}
+}
+
+func TestUplinksAreDevicesByWhichRoutersReachTheHost(t *testing.T) {
+	list := []netDevice{
+		{index: 1, name: "lo", up: true, loopback: true},
+		{index: 2, name: "eth0", up: true},
+		{index: 3, name: "eth1"}, // down: an advertisement may arrive as soon as it is up
+		{index: 4, name: "docker0", kind: "bridge", up: true},
+		{index: 5, name: "br0", kind: "bridge", up: true},
+		{index: 6, name: "eth2", master: 5, up: true},
+		{index: 7, name: "veth1", kind: "veth", up: true},
+		{index: 8, name: "host0", kind: "veth", up: true},
+		{index: 9, name: "mesh0", kind: "veth", up: true, alias: "meshway"},
+	}
+	assert.Equal(t, []string{"eth0", "eth1", "br0", "host0"},
+		uplinks(list, testHost().lanes(list), []string{"br0", "docker0", "eth0", "host0", "mesh0"}))
 }

@@ -15,6 +15,10 @@ func devices() ([]netDevice, error) { return nil, nil }
 
 func (Host) encapsulating([]netDevice) []string { return nil }
 
+func (Host) lanes([]netDevice) map[string]bool { return nil }
+
+func uplinks([]netDevice, map[string]bool, []string) []string { return nil }
+
 func bridgePorts([]netDevice) map[string][]string { return nil }
 
 func virtual([]netDevice) map[string]bool { return nil }

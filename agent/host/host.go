@@ -31,6 +31,9 @@ type Host struct {
 	Routes func(context.Context) ([]routes.HostRoute, error)
 	// Mark is the firewall mark of the packets of the tunnels.
 	Mark uint32
+	// Before returns a setting below /proc/sys as it was before Meshway changed it; nil:
+	// Meshway changes none.
+	Before func(key string) (string, error)
 	// APIServer is the address of the API server of the own cluster: host,
 	// host:port or a URL. A name is ignored, since its address may change.
 	APIServer string
@@ -51,18 +54,22 @@ func (h Host) Observe(ctx context.Context) (plan.Host, error) {
 	if err != nil {
 		return plan.Host{}, err
 	}
-	observed := h.describe(links)
+	var main []routes.HostRoute
+	if h.Routes != nil {
+		if main, err = h.Routes(ctx); err != nil {
+			return plan.Host{}, fmt.Errorf("read the main routing table: %w", err)
+		}
+	}
+	own := h.lanes(list)
+	observed := h.describe(withoutLanes(links, own), main)
+	observed.Foreign = h.foreign(links, own)
 	for i, ports := 0, bridgePorts(list); i < len(observed.Links); i++ {
 		observed.Links[i].Ports = ports[observed.Links[i].Device]
 	}
 	observed.Overlays, observed.Places = h.encapsulating(list), places(links, virtual(list), avoid)
 	observed.Strict = strict(filteredDevices(observed))
-	if h.Routes != nil {
-		if observed.Routes, err = h.Routes(ctx); err != nil {
-			return plan.Host{}, fmt.Errorf("read the main routing table: %w", err)
-		}
-	}
-	observed.Advertised, observed.NoIPv6 = advertised(ipv6Root, observed.Routes), noIPv6(ipv6Root)
+	observed.Advertised = advertised(ipv6Root, main, uplinks(list, own, observed.Underlay), h.forwardedIPv6())
+	observed.Routes, observed.NoIPv6 = main, noIPv6(ipv6Root)
 	observed.Needed = needed(h.APIServer, resolverFiles()...)
 	return observed, nil
 }
@@ -161,12 +168,29 @@ func globalUnicast(assigned []net.Addr) []netip.Prefix {
 	return addresses
 }
 
-// describe returns the part of a plan.Host that follows from the interfaces. Those
-// that are down or Meshway's own are ignored.
-func (h Host) describe(links []link) plan.Host {
+// withoutLanes returns the links that are not Meshway's own.
+func withoutLanes(links []link, own map[string]bool) []link {
+	return slices.DeleteFunc(slices.Clone(links), func(l link) bool { return own[l.name] })
+}
+
+// foreign returns the links that are up and have names of Meshway's interfaces, sorted.
+func (h Host) foreign(links []link, own map[string]bool) []string {
+	var names []string
+	for _, l := range links {
+		if l.up && tunnel.IsLane(h.TunnelPrefix, l.name) && !own[l.name] {
+			names = append(names, l.name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// describe returns the part of a plan.Host that follows from the interfaces that are not
+// Meshway's own, and from the routes. Those that are down are ignored.
+func (h Host) describe(links []link, list []routes.HostRoute) plan.Host {
 	var observed plan.Host
 	for _, l := range links {
-		if !l.up || tunnel.IsLane(h.TunnelPrefix, l.name) {
+		if !l.up {
 			continue
 		}
 		addresses := addressesOf(l.assigned)
@@ -177,7 +201,7 @@ func (h Host) describe(links []link) plan.Host {
 		if prefixes := onLink(l.assigned); len(prefixes) > 0 {
 			observed.Links = append(observed.Links, plan.Link{Device: l.name, Prefixes: prefixes})
 		}
-		if slices.ContainsFunc(addresses, h.isUnderlay) {
+		if slices.ContainsFunc(addresses, h.isUnderlay) || len(addresses) == 0 && leadsToRouters(l.name, list) {
 			observed.UnderlayMTU = smallerMTU(observed.UnderlayMTU, l.mtu)
 			observed.Underlay = append(observed.Underlay, l.name)
 		}
@@ -187,6 +211,15 @@ func (h Host) describe(links []link) plan.Host {
 	slices.SortFunc(observed.Addresses, netip.Addr.Compare)
 	observed.Addresses = slices.Compact(observed.Addresses)
 	return observed
+}
+
+// leadsToRouters reports whether the default route, or one through a router, leaves by a
+// device. Without an address, such as that of a host whose address is on the loopback
+// device, only that shows what the device is for.
+func leadsToRouters(device string, list []routes.HostRoute) bool {
+	return slices.ContainsFunc(list, func(r routes.HostRoute) bool {
+		return r.Device == device && r.Drop == "" && !r.Throw && (r.Prefix.Bits() == 0 || r.Via.IsValid())
+	})
 }
 
 // isUnderlay reports whether an address is in no pod or service prefix of the own

@@ -55,8 +55,9 @@ func TestDescribeSelectsAddressesLinksAndUnderlay(t *testing.T) {
 	loopback := device("lo", 65536, "198.51.100.1/32", "203.0.113.1/24")
 	loopback.loopback = true
 	for name, test := range map[string]struct {
-		links []link
-		want  plan.Host
+		links  []link
+		routes []routes.HostRoute
+		want   plan.Host
 	}{
 		"no links": {},
 		"an address in a node prefix is on the underlay": {
@@ -117,8 +118,25 @@ func TestDescribeSelectsAddressesLinksAndUnderlay(t *testing.T) {
 			links: []link{loopback},
 			want:  plan.Host{Addresses: addresses("198.51.100.1", "203.0.113.1")},
 		},
-		"own interfaces and those that are down are ignored": {
-			links: []link{down, device("mesh0", 1420, "fd77::1/128"), device("mesh12", 1420, "fd77::1/128")},
+		"interfaces that are down are ignored": {links: []link{down}},
+		"an uplink without an address is on the underlay": {
+			links: []link{loopback, device("eth0", 1400), device("eth1", 1300), device("eth2", 1200), device("cali1", 1100)},
+			routes: []routes.HostRoute{
+				{Prefix: netip.MustParsePrefix("0.0.0.0/0"), Device: "eth0", Via: netip.MustParseAddr("198.51.100.254")},
+				{Prefix: netip.MustParsePrefix("10.0.0.0/8"), Device: "eth1", Via: netip.MustParseAddr("fe80::1")},
+				{Prefix: netip.MustParsePrefix("::/0"), Device: "eth2"},
+				{Prefix: netip.MustParsePrefix("10.1.0.5/32"), Device: "cali1"},
+			},
+			want: plan.Host{
+				Addresses:   addresses("198.51.100.1", "203.0.113.1"),
+				UnderlayMTU: 1200,
+				Underlay:    []string{"eth0", "eth1", "eth2"},
+			},
+		},
+		"a route does not make a device with pod addresses one of the underlay": {
+			links:  []link{device("flannel", 1450, "10.1.7.0/32")},
+			routes: []routes.HostRoute{{Prefix: netip.MustParsePrefix("10.1.8.0/24"), Device: "flannel", Via: netip.MustParseAddr("10.1.8.0")}},
+			want:   plan.Host{Addresses: addresses("10.1.7.0")},
 		},
 		"a device whose name only begins like ours is not ours": {
 			links: []link{device("meshlan", 1500, "192.0.2.3/24")},
@@ -142,7 +160,7 @@ func TestDescribeSelectsAddressesLinksAndUnderlay(t *testing.T) {
 			},
 		},
 	} {
-		t.Run(name, func(t *testing.T) { assert.Equal(t, test.want, testHost().describe(test.links)) })
+		t.Run(name, func(t *testing.T) { assert.Equal(t, test.want, testHost().describe(test.links, test.routes)) })
 	}
 }
 
@@ -152,9 +170,9 @@ func TestDescribeDoesNotDependOnTheOrderOfLinks(t *testing.T) {
 		device("eth1", 1400, "198.51.100.1/24"),
 		device("cni0", 1450, "10.1.7.1/24"),
 	}
-	want := testHost().describe(links)
+	want := testHost().describe(links, nil)
 	slices.Reverse(links)
-	assert.Equal(t, want, testHost().describe(links))
+	assert.Equal(t, want, testHost().describe(links, nil))
 }
 
 // other is an address of another protocol than IP.

@@ -28,7 +28,7 @@ func TestIPv6ThatIsSwitchedOffIsObserved(t *testing.T) {
 	for _, c := range []struct {
 		all, preset string
 		want        bool
-	}{{"0", "0", false}, {"1", "1", true}, {"0", "1", true}, {"1", "0", true}} {
+	}{{"0", "0", false}, {"1", "1", true}, {"0", "1", false}, {"1", "0", true}} {
 		root := ipv6Settings(t, map[string]string{"all/disable_ipv6": c.all, "default/disable_ipv6": c.preset})
 		assert.Equal(t, c.want, noIPv6(root), c)
 	}
@@ -44,5 +44,21 @@ func TestDefaultRoutesOfRouterAdvertisementsAreObserved(t *testing.T) {
 		route("::/0", "eth1", true), route("::/0", "eth0", true), route("::/0", "eth0", true),
 		route("::/0", "eth2", true), // another program processes the advertisements
 		route("::/0", "eth3", false), route("2001:db8::/64", "eth3", true), route("::/0", "gone", true),
-	}))
+	}, []string{"eth3"}, true))
+}
+
+// TestUplinksWithoutAnAdvertisedRouteYetAreObserved has no route: an advertisement that
+// arrives after forwarding is set would be ignored.
+func TestUplinksWithoutAnAdvertisedRouteYetAreObserved(t *testing.T) {
+	root := ipv6Settings(t, map[string]string{"eth0/accept_ra": "1", "eth1/accept_ra": "0", "eth2/accept_ra": "2", "cni0/accept_ra": "1"})
+	uplinks := []string{"eth0", "eth1", "eth2", "gone"}
+	assert.Equal(t, []string{"eth0", "eth2"}, advertised(root, nil, uplinks, false))
+	assert.Empty(t, advertised(root, nil, uplinks, true), "a router ignored advertisements before")
+	for before, want := range map[string]bool{"0": false, "1": true, "": true} {
+		h := Host{Before: func(key string) (string, error) {
+			assert.Equal(t, "net/ipv6/conf/all/forwarding", key)
+			return before, nil
+		}}
+		assert.Equal(t, want, h.forwardedIPv6(), before)
+	}
 }

@@ -21,11 +21,15 @@ func (h Host) LinkMTU(_ context.Context, to []netip.Addr) int {
 		if err != nil || len(found) == 0 {
 			continue // there is no route at present
 		}
-		link, err := net.InterfaceByIndex(found[0].LinkIndex)
-		if err != nil || link.Flags&net.FlagLoopback != 0 || tunnel.IsLane(h.TunnelPrefix, link.Name) {
+		link, err := netlink.LinkByIndex(found[0].LinkIndex)
+		if err != nil {
 			continue
 		}
-		smallest = smallerMTU(smallest, link.MTU)
+		a := link.Attrs()
+		if a.Flags&net.FlagLoopback != 0 || tunnel.IsLane(h.TunnelPrefix, a.Name) && a.Alias == tunnel.Alias {
+			continue
+		}
+		smallest = smallerMTU(smallest, a.MTU)
 	}
 	return smallest
 }

@@ -26,7 +26,7 @@ func TestLinkMTUIsThatOfTheLinksTowardsTheAddresses(t *testing.T) {
 		"ip link add eth1 mtu 9000 type veth peer name another", "ip link set eth1 up", "ip link set another up",
 		"ip addr add 198.51.100.1/24 dev eth1",
 		"ip tuntap add tun0 mode tun", "ip link set tun0 mtu 1280 up", "ip addr add 10.8.0.1/24 dev tun0", // another VPN
-		"ip link add mesh0 mtu 1000 type veth peer name more", "ip link set mesh0 up", "ip link set more up",
+		"ip link add mesh0 mtu 1000 type veth peer name more", "ip link set mesh0 alias meshway up", "ip link set more up",
 		"ip route add 192.0.2.0/24 dev mesh0 table 7117", "ip rule add not fwmark 0x20/0x20 lookup 7117",
 	} {
 		words := strings.Fields(command)

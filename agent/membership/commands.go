@@ -160,6 +160,9 @@ func (a *Agent) joinRequest(ctx context.Context) (member.JoinRequest, error) {
 	if r := allowlist.CheckLengths(site.Prefixes); r != nil { // those of a cluster are discovered
 		return member.JoinRequest{}, r
 	}
+	if err := gatewayplan.RefuseInterfaces(file, host); err != nil {
+		return member.JoinRequest{}, err
+	}
 	gateway := catalog.Gateway{
 		Datacenter:   file.Datacenter,
 		Name:         file.Gateway,

@@ -69,18 +69,22 @@ type Host struct {
 	UnderlayMTU int                  // smallest MTU of the links towards the endpoints, bytes; 0: not known
 	Links       []Link               // that are not ours, sorted by device
 	// Underlay are the devices with an address outside the pod and service
-	// prefixes of this datacenter, sorted. Other hosts are reached through them.
+	// prefixes of this datacenter, and those without an address that lead to
+	// routers, sorted. Other hosts are reached through them.
 	Underlay []string
 	// Overlays are the devices by which a CNI plugin encapsulates packets to
 	// other hosts (vxlan, ipip, …), sorted.
 	Overlays []string
+	// Foreign are the devices that are not ours although they have names of our
+	// interfaces, sorted.
+	Foreign []string
 	// Strict are the devices, of those above, whose reverse-path filter is strict,
 	// sorted.
 	Strict []string
 	// Routes are the routes of the main table, in any order.
 	Routes []routes.HostRoute
-	// Advertised are the devices with a default route from a router advertisement,
-	// which the kernel processes there (accept_ra), sorted.
+	// Advertised are the devices on which the kernel processes router advertisements
+	// (accept_ra) and has to while this host forwards, sorted.
 	Advertised []string
 	NoIPv6     bool   // IPv6 is switched off, or the kernel has none
 	Needed     []Need // addresses without which the host does not work, sorted

@@ -292,6 +292,7 @@ func (d clusterDaemon) newNode(key tunnel.PrivateKey, data dataplane.Kernel, rou
 			TunnelPrefix: d.cfg.WireGuard.Interface,
 			Mark:         d.cfg.Routing.Mark,
 			Routes:       routes.HostRoutes,
+			Before:       routes.SysctlBefore,
 			APIServer:    d.clients.Server,
 			Prefixes: func() []catalog.Prefix {
 				known, _ := reader.Current()

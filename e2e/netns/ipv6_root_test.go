@@ -92,3 +92,72 @@ func TestAcceptRAIsRestoredAfterLeaving(t *testing.T) {
 		return nil
 	})
 }
+
+func TestLinkWithoutAnAdvertisedRouteYetAcceptsAdvertisements(t *testing.T) {
+	topology := newTopology(t, "east")
+	east := topology.Datacenters[0]
+	setting := func(key, want string) {
+		t.Helper()
+		eventually(t, timeout, key+" is "+want, func(ctx context.Context) error {
+			value, err := east.Gateway.Exec(ctx, "cat", "/proc/sys/net/ipv6/conf/"+key)
+			if err == nil && strings.TrimSpace(value) != want {
+				err = fmt.Errorf("it is %s", value)
+			}
+			return err
+		})
+	}
+	require.NoError(t, east.Gateway.Sysctl("net/ipv6/conf/all/forwarding", "0"))
+	require.NoError(t, east.Gateway.Sysctl("net/ipv6/conf/router1/accept_ra", "1"))
+	federate(t, east)
+	setting("all/forwarding", "1")
+	setting("router1/accept_ra", "2")
+
+	run(t, east.Gateway, "ip link add plugged type veth peer name router2") // while it runs
+	run(t, east.Gateway, "ip addr add 198.51.100.1/24 dev plugged")
+	run(t, east.Gateway, "ip link set plugged up")
+	setting("plugged/accept_ra", "2")
+	meshctl(t, east, "leave", "--yes")
+	setting("router1/accept_ra", "1")
+	setting("plugged/accept_ra", "1")
+}
+
+// TestIPv6SwitchedOffForNewInterfacesLeavesTheTunnels is about
+// net.ipv6.conf.default.disable_ipv6 alone: the lanes and the uplinks have IPv6.
+func TestIPv6SwitchedOffForNewInterfacesLeavesTheTunnels(t *testing.T) {
+	topology := newTopology(t, "east", "west")
+	east, west := topology.Datacenters[0], topology.Datacenters[1]
+	federate(t, east, west)
+	requireTraffic(t, east, west)
+	require.NoError(t, east.Gateway.Sysctl("net/ipv6/conf/default/disable_ipv6", "1"))
+	run(t, east.Gateway, "ip link add another type veth peer name more") // a pass follows
+	run(t, east.Gateway, "ip link set another up")
+	requireApplied(t, east)
+	requireTraffic(t, east, west)
+	run(t, east.Gateway, "ip link del mesh0")
+	awaitFederation(t, east, west)
+	requireTraffic(t, east, west)
+	requireNoProblem(t, east, "ipv6-missing")
+}
+
+func requireNoProblem(t *testing.T, dc *harness.Datacenter, code string) {
+	t.Helper()
+	snapshot, err := dc.Status(within(t, timeout))
+	require.NoError(t, err)
+	for _, p := range snapshot.Problems {
+		assert.NotEqual(t, code, p.Code, p.Message)
+	}
+}
+
+// TestUplinkWithTheNameOfATunnelIsNamed has an uplink like those of 802.11s.
+func TestUplinkWithTheNameOfATunnelIsNamed(t *testing.T) {
+	topology := newTopology(t, "east")
+	east := topology.Datacenters[0]
+	run(t, east.Gateway, "ip link set router1 down")
+	run(t, east.Gateway, "ip link set router1 name mesh1")
+	run(t, east.Gateway, "ip link set mesh1 up")
+	runAgent(t, east)
+	out, err := east.Meshctl(within(t, timeout), "init")
+	assert.Equal(t, exitRefused, harness.ExitCode(err), out)
+	assert.Contains(t, out, "interface mesh1 of this host was not created by Meshway")
+	assert.Contains(t, out, "wireguard.interface")
+}

@@ -169,15 +169,26 @@ func TestGatewayReconnectsAfterItsUnderlayAddressChanged(t *testing.T) {
 // that arrive outside of them.
 func TestNodePrefixMayContainTheEndpointOfAPeer(t *testing.T) {
 	for name, rpFilter := range map[string]string{"without a filter": "0", "with a strict filter": "1", "with a loose filter": "2"} {
-		t.Run("host "+name, func(t *testing.T) { testNodePrefixOfPeers(t, rpFilter) })
+		t.Run("host "+name, func(t *testing.T) {
+			testNodePrefixOfPeers(t, func(t *testing.T, dc *harness.Datacenter) { setRPFilter(t, dc.Gateway, rpFilter) })
+		})
 	}
+	t.Run("host with its address on the loopback device", func(t *testing.T) {
+		testNodePrefixOfPeers(t, func(t *testing.T, dc *harness.Datacenter) {
+			setRPFilter(t, dc.Gateway, "2")
+			script := fmt.Sprintf("set -e $(ip -4 route show default); ip addr add %v/32 dev lo; ip addr del %v dev $5; ip route add default via $3 dev $5 onlink",
+				dc.Underlay.Addr(), dc.Underlay) // default via $3 dev $5
+			out, err := dc.Gateway.Exec(t.Context(), "sh", "-c", script)
+			require.NoError(t, err, out)
+		})
+	})
 }
 
-func testNodePrefixOfPeers(t *testing.T, rpFilter string) {
+func testNodePrefixOfPeers(t *testing.T, prepare func(*testing.T, *harness.Datacenter)) {
 	topology := newTopology(t, "east", "west")
 	east, west := topology.Datacenters[0], topology.Datacenters[1]
 	for _, dc := range topology.Datacenters {
-		setRPFilter(t, dc.Gateway, rpFilter)
+		prepare(t, dc)
 		runAgent(t, dc, fmt.Sprintf("  nodes: [%s]", dc.Underlay.Masked()))
 	}
 	meshctl(t, east, "init")

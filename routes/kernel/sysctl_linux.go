@@ -109,6 +109,22 @@ func (k *Kernel) saveSysctl(s SavedSysctl) error {
 	return k.options.Sysctls.Save(saved)
 }
 
+// SysctlBefore returns the value that a setting had before Meshway first set it.
+func (k *Kernel) SysctlBefore(key string) (string, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.options.Sysctls != nil {
+		saved, _, err := k.options.Sysctls.Load()
+		if err != nil {
+			return "", err
+		}
+		if i := slices.IndexFunc(saved, func(s SavedSysctl) bool { return s.Key == key }); i >= 0 {
+			return saved[i].Before, nil
+		}
+	}
+	return k.readSysctl(key)
+}
+
 // restoreSysctls restores the settings that still have Meshway's value, in reverse
 // order, and discards the others, because another program has changed them.
 // Settings that cannot be written stay saved.

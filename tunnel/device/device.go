@@ -15,10 +15,9 @@ import (
 	"github.com/meshway/meshway/tunnel"
 )
 
-// Alias is the link alias (IFLA_IFALIAS, printed by "ip link show") of every
-// interface that Meshway created. An interface without it is foreign, even if
-// its name matches.
-const Alias = "meshway"
+// Alias is that of every interface that Meshway created. An interface without it is
+// foreign, even if its name matches.
+const Alias = tunnel.Alias
 
 // maxName is IFNAMSIZ without the final zero byte.
 const maxName = 15
@@ -135,6 +134,7 @@ func (d *Device) Create(ctx context.Context, name string, mtu int) error {
 		return err
 	}
 	d.log.Info("created interface", "device", name, "dataplane", d.cfg.Backend.Kind(), "mtu", mtu)
+	enableIPv6(ipv6Settings, name)
 	return h.setAlias(link)
 }
 

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -132,8 +134,25 @@ func (h links) configure(link netlink.Link, c tunnel.Change) error {
 	return nil
 }
 
+// ipv6Settings has the settings of IPv6 by interface.
+const ipv6Settings = "/proc/sys/net/ipv6/conf"
+
+// enableIPv6 switches IPv6 on for an interface that was just created, if it is off only
+// for new interfaces (net.ipv6.conf.default.disable_ipv6): that is about those of other
+// programs. The error of an address explains what cannot be written.
+func enableIPv6(root, name string) {
+	setting := func(device string) string { return filepath.Join(root, device, "disable_ipv6") }
+	off := func(device string) bool {
+		value, err := os.ReadFile(setting(device))
+		return err == nil && strings.TrimSpace(string(value)) == "1"
+	}
+	if off(name) && !off("all") {
+		_ = os.WriteFile(setting(name), []byte("0"), 0)
+	}
+}
+
 // ipv6Remedy explains the error of an IPv6 address on a host that has IPv6: a setting for
-// the interface alone, or for new interfaces when it was created.
+// the interface alone.
 func ipv6Remedy(p netip.Prefix, device string, err error) string {
 	if !p.Addr().Is6() || !errors.Is(err, unix.EACCES) {
 		return ""

@@ -68,7 +68,8 @@ func NewLocalRanges(cfg config.Config, h plan.Host, more []plan.Need) LocalRange
 			routers[r.Via] = true
 			l.addAddress(r.Via, "a router of the host", true)
 		}
-		if _, connected := l.networks[r.Prefix]; connected || r.Drop != "" || r.Prefix.Bits() == 0 || tunnel.IsLane(cfg.WireGuard.Interface, r.Device) {
+		ours := tunnel.IsLane(cfg.WireGuard.Interface, r.Device) && !slices.Contains(h.Foreign, r.Device)
+		if _, connected := l.networks[r.Prefix]; connected || r.Drop != "" || r.Prefix.Bits() == 0 || ours {
 			continue
 		}
 		l.sorted = append(l.sorted, localRange{prefix: r.Prefix, name: "the route " + r.Text()})

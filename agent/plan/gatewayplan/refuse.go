@@ -40,6 +40,20 @@ func RefuseOverlay(cfg config.Config, h plan.Host, overlay netip.Prefix) error {
 	return refusal(found, "overlay", "")
 }
 
+// RefuseInterfaces returns why a host cannot have Meshway's interfaces, or nil: others have
+// their names, such as an uplink mesh1.
+func RefuseInterfaces(cfg config.Config, h plan.Host) error {
+	if len(h.Foreign) == 0 {
+		return nil
+	}
+	return &catalog.Refusal{
+		Code: "interface-exists", Field: "wireguard.interface",
+		Message: fmt.Sprintf("interface %s of this host was not created by Meshway, whose interfaces are named %s0, %s1 and so on",
+			h.Foreign[0], cfg.WireGuard.Interface, cfg.WireGuard.Interface),
+		Remedy: "set wireguard.interface to another prefix of names, or rename that interface",
+	}
+}
+
 // refusal returns the first problem as a refusal, with the place of its remedy,
 // or nil if there is no problem.
 func refusal(found plan.Problems, field, where string) error {
