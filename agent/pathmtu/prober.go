@@ -3,10 +3,13 @@ package pathmtu
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/meshway/meshway/agent/liveness"
@@ -15,7 +18,9 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
-// openRetry is the time between attempts to open a socket.
+// openRetry is the time between attempts to open a socket, and the least age of one that
+// is opened again: it stays bound to an interface that was removed, even if an interface
+// of the same name is created.
 const openRetry = time.Second
 
 // Network opens the sockets for echoes. liveness.UDP is the real one.
@@ -32,7 +37,12 @@ type Prober struct {
 
 	mu      sync.Mutex // guards all following fields
 	peers   map[key]*peer
-	sockets map[socketKey]liveness.PacketConn
+	sockets map[socketKey]socket
+}
+
+type socket struct {
+	liveness.PacketConn
+	opened time.Time
 }
 
 // key identifies a peer by the socket and the sender of its answers.
@@ -57,7 +67,7 @@ type peer struct {
 func New(network Network, log *slog.Logger) *Prober {
 	return &Prober{
 		network: network, log: log, wake: notify.NewSignal(),
-		peers: map[key]*peer{}, sockets: map[socketKey]liveness.PacketConn{},
+		peers: map[key]*peer{}, sockets: map[socketKey]socket{},
 	}
 }
 
@@ -130,11 +140,12 @@ func (p *Prober) round(now time.Time) time.Duration {
 	defer p.mu.Unlock()
 	wait := confirmInterval
 	for k, peer := range p.peers {
-		conn := p.sockets[k.socketKey]
-		if conn == nil {
+		conn, open := p.sockets[k.socketKey]
+		if !open {
+			wait = min(wait, openRetry)
 			continue
 		}
-		before := peer.mtu()
+		before, broken := peer.mtu(), false
 		sizes, next := peer.step(now)
 		if after := peer.mtu(); after != before {
 			p.report(peer, after)
@@ -142,11 +153,22 @@ func (p *Prober) round(now time.Time) time.Duration {
 		for _, size := range sizes {
 			peer.sequence++
 			peer.sent(size, peer.sequence, now)
-			_ = conn.WriteTo(encode(peer.id, peer.sequence, size-headers(k.remote)), netip.AddrPortFrom(k.remote, 0)) // an error is a lost probe
+			err := conn.WriteTo(encode(peer.id, peer.sequence, size-headers(k.remote)), netip.AddrPortFrom(k.remote, 0)) // an error is a lost probe
+			broken = broken || err != nil && !isOfPacket(err)
+		}
+		if broken && now.Sub(conn.opened) >= openRetry {
+			_ = conn.Close() // nothing can be done about an error
+			delete(p.sockets, k.socketKey)
 		}
 		wait = min(wait, next.Sub(now))
 	}
 	return wait
+}
+
+// isOfPacket reports whether the error of a send is about the packet or the moment: a
+// socket that is opened again would send no better.
+func isOfPacket(err error) bool {
+	return slices.ContainsFunc([]error{syscall.EMSGSIZE, syscall.EAGAIN, syscall.ENOBUFS}, func(e error) bool { return errors.Is(err, e) })
 }
 
 func (p *Prober) report(peer *peer, mtu int) {
@@ -184,7 +206,7 @@ func (p *Prober) openSockets(ctx context.Context, receivers *sync.WaitGroup) boo
 	complete := true
 	for k := range need {
 		p.mu.Lock()
-		open := p.sockets[k] != nil
+		_, open := p.sockets[k]
 		p.mu.Unlock()
 		if open {
 			continue
@@ -195,7 +217,7 @@ func (p *Prober) openSockets(ctx context.Context, receivers *sync.WaitGroup) boo
 			continue
 		}
 		p.mu.Lock()
-		p.sockets[k] = conn
+		p.sockets[k] = socket{conn, time.Now()}
 		p.mu.Unlock()
 		receivers.Go(func() { p.receive(k, conn) })
 	}
@@ -208,7 +230,7 @@ func (p *Prober) receive(k socketKey, conn liveness.PacketConn) {
 	for {
 		n, from, err := conn.ReadFrom(buffer)
 		if err != nil {
-			p.closeSockets(func(other socketKey) bool { return other == k && p.sockets[k] == conn })
+			p.closeSockets(func(other socketKey) bool { return other == k && p.sockets[k].PacketConn == conn })
 			return
 		}
 		if id, sequence, ok := decode(buffer[:n]); ok {

@@ -2,9 +2,11 @@ package pathmtu_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,24 +21,35 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
-// limited is a network that loses echoes whose payload is too large.
+// limited is a network that loses echoes whose payload is too large. A socket sends only
+// on the interface that existed when it was opened.
 type limited struct {
 	*livenesstest.Network
-	limit atomic.Int64
+	limit             atomic.Int64
+	interfaces, opens atomic.Int64
+	sendError         atomic.Pointer[error] // of all sockets; nil: none
 }
 
 func (l *limited) ListenEcho(ctx context.Context, local netip.Addr, device string) (liveness.PacketConn, error) {
+	l.opens.Add(1)
 	c, err := l.Network.ListenEcho(ctx, local, device)
-	return limitedConn{c, &l.limit}, err
+	return limitedConn{c, l, l.interfaces.Load()}, err
 }
 
 type limitedConn struct {
 	liveness.PacketConn
-	limit *atomic.Int64
+	network *limited
+	on      int64 // interface
 }
 
 func (c limitedConn) WriteTo(b []byte, to netip.AddrPort) error {
-	if int64(len(b)) > c.limit.Load() {
+	if err := c.network.sendError.Load(); err != nil {
+		return *err
+	}
+	if c.on != c.network.interfaces.Load() {
+		return syscall.ENODEV
+	}
+	if int64(len(b)) > c.network.limit.Load() {
 		return nil
 	}
 	return c.PacketConn.WriteTo(b, to)
@@ -79,5 +92,41 @@ func TestProberFollowsThePathsOfAllPeers(t *testing.T) {
 		p.Set(nil, 1300)
 		cancel()
 		require.NoError(t, <-done)
+	})
+}
+
+// TestProberReopensTheSocketOfAnInterfaceThatWasReplaced reads no error: a socket stays
+// bound to the interface that was removed.
+func TestProberReopensTheSocketOfAnInterfaceThatWasReplaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := &limited{Network: livenesstest.New(1)}
+		n.limit.Store(1500)
+		n.SetHost(netip.MustParseAddr("fd77::2"), true)
+		p := pathmtu.New(n, slog.New(slog.DiscardHandler))
+		go func() { _ = p.Run(t.Context()) }()
+		p.Set([]plan.SessionConfig{session("west/a", "fd77::2")}, 1420)
+		want := map[catalog.GatewayID]int{"west/a": 1420}
+		time.Sleep(2 * time.Second)
+		require.Equal(t, want, p.Found())
+
+		n.interfaces.Add(1)
+		time.Sleep(3 * time.Second)
+		assert.Equal(t, want, p.Found())
+		assert.EqualValues(t, 2, n.opens.Load())
+
+		for _, transient := range []error{syscall.EMSGSIZE, syscall.EAGAIN, syscall.ENOBUFS} {
+			err := fmt.Errorf("send: %w", transient)
+			n.sendError.Store(&err)
+			time.Sleep(5 * time.Second)
+			n.sendError.Store(nil)
+			assert.EqualValues(t, 2, n.opens.Load(), "%v is about a packet, not the socket", transient)
+		}
+		err := error(syscall.EPERM) // lasts
+		n.sendError.Store(&err)
+		time.Sleep(10 * time.Second)
+		assert.LessOrEqual(t, n.opens.Load(), int64(12), "once a second at most")
+		n.sendError.Store(nil)
+		time.Sleep(3 * time.Second)
+		assert.Equal(t, want, p.Found())
 	})
 }
