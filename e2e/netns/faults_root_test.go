@@ -7,9 +7,12 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/meshway/meshway/e2e/harness"
 )
 
 // TestFaultsOfAHostAreReportedWithTheirRemedy changes the host of a gateway.
@@ -64,6 +67,22 @@ func TestFaultsOfAHostAreReportedWithTheirRemedy(t *testing.T) {
 		awaitFederation(t, east, west)
 		requireTraffic(t, east, west)
 	})
+	t.Run("replaced tunnel interface", func(t *testing.T) {
+		run(t, east.Gateway, "ip link del mesh0")
+		awaitFederation(t, east, west)
+		requireTraffic(t, east, west)
+		unknown := func() error { return pathMTUUnknown(t.Context(), east) }
+		eventually(t, timeout, "the path MTU is measured", func(context.Context) error { return unknown() })
+		require.Never(t, func() bool { return unknown() != nil }, 5*time.Second, 200*time.Millisecond, "without answers it is forgotten")
+	})
+	t.Run("emptied /run/wireguard without an agent", func(t *testing.T) {
+		east.Agent.Kill()
+		run(t, east.Gateway, "rm -rf /run/wireguard")
+		requireTraffic(t, east, west)
+		require.NoError(t, east.Run(within(t, timeout), binaries))
+		awaitFederation(t, east, west)
+		requireTraffic(t, east, west)
+	})
 	t.Run("emptied /run/meshway", func(t *testing.T) {
 		run(t, east.Gateway, "rm -rf /run/meshway")
 		eventually(t, timeout, "meshctl reaches the agent again", func(ctx context.Context) error {
@@ -79,10 +98,10 @@ func TestFaultsOfAHostAreReportedWithTheirRemedy(t *testing.T) {
 func TestInterfacesWithAnotherNamePrefixAreTakenOver(t *testing.T) {
 	topology := newFederation(t, "east", "west")
 	east, west := topology.Datacenters[0], topology.Datacenters[1]
-	restart(t, east, "wireguard: {interface: wan}")
+	restart(t, east, "wireguard: {interface: far}")
 	eventually(t, timeout, "only the new interface exists", func(ctx context.Context) error {
 		out, err := east.Gateway.Exec(ctx, "ip", "-brief", "link")
-		if err == nil && (strings.Contains(out, "mesh0") || !strings.Contains(out, "wan0")) {
+		if err == nil && (strings.Contains(out, "mesh0") || !strings.Contains(out, "far0")) {
 			err = errors.New(out)
 		}
 		return err
@@ -91,4 +110,20 @@ func TestInterfacesWithAnotherNamePrefixAreTakenOver(t *testing.T) {
 	requireTraffic(t, east, west)
 	requireTraffic(t, west, east)
 	requireApplied(t, east)
+}
+
+// pathMTUUnknown returns an error if a gateway measures no path MTU.
+func pathMTUUnknown(ctx context.Context, dc *harness.Datacenter) error {
+	snapshot, err := dc.Status(ctx)
+	if err != nil {
+		return err
+	}
+	for _, member := range snapshot.Datacenters {
+		for _, gateway := range member.Gateways {
+			if gateway.PathMTU > 0 {
+				return nil
+			}
+		}
+	}
+	return errors.New("no gateway has a path MTU")
 }

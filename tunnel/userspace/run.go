@@ -10,6 +10,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -32,9 +33,10 @@ type Options struct {
 
 // Run runs a data plane process: a TUN interface with wireguard-go, and a control
 // socket (mode 0600) through which the agent sets key, port and peers. It returns
-// nil when ctx ends, and an error when its interface or socket is removed, or the
-// interface is moved to another network namespace. The interface is removed when Run
-// returns.
+// nil when ctx ends, and an error when its interface is removed or moved to another
+// network namespace. A control socket that is removed is created again: another program
+// may empty /run, and the tunnels carry packets without it. The interface is removed when
+// Run returns.
 //
 // The caller ends ctx on SIGTERM and ignores SIGHUP.
 func Run(ctx context.Context, opts Options) (err error) {
@@ -61,9 +63,9 @@ func Run(ctx context.Context, opts Options) (err error) {
 		return err
 	}
 	log.Info("data plane ready", "pid", os.Getpid())
-	broken := make(chan error, 1)
+	serveCtx, stop := context.WithCancel(ctx)
 	var serving sync.WaitGroup
-	serving.Go(func() { broken <- serve(dev, socket) })
+	serving.Go(func() { keepServing(serveCtx, dev, socket, opts.Interface, log) })
 	select {
 	case <-ctx.Done():
 		log.Info("data plane stopping")
@@ -71,12 +73,52 @@ func Run(ctx context.Context, opts Options) (err error) {
 		err = fmt.Errorf("interface %s was removed", opts.Interface)
 	case <-departed.gone:
 		err = fmt.Errorf("interface %s was removed from this network namespace", opts.Interface)
-	case err = <-broken:
-		err = fmt.Errorf("control socket of %s was removed: %w", opts.Interface, err)
 	}
-	_ = socket.Close() // ends serve and removes the socket file
+	stop() // removes the socket file
 	serving.Wait()
 	return err
+}
+
+// socketRetry is the time between attempts to create the control socket again.
+const socketRetry = time.Second
+
+// keepServing serves the control socket until ctx ends, and creates it again when it is
+// removed.
+func keepServing(ctx context.Context, dev *wgdevice.Device, socket net.Listener, name string, log *slog.Logger) {
+	for socket != nil {
+		// A second call would close file descriptors of others. Closing ends serve.
+		end := sync.OnceFunc(func() { _ = socket.Close() })
+		cancel := context.AfterFunc(ctx, end)
+		err := serve(dev, socket)
+		cancel()
+		end()
+		if ctx.Err() != nil {
+			return
+		}
+		log.Warn("control socket was removed; creating it again", "path", socketPath(name), "err", err)
+		socket = listenAgain(ctx, name, log)
+	}
+}
+
+// listenAgain opens the control socket as soon as that is possible; nil: ctx has ended.
+func listenAgain(ctx context.Context, name string, log *slog.Logger) net.Listener {
+	tick := time.NewTicker(socketRetry)
+	defer tick.Stop()
+	for reported := false; ; {
+		socket, err := listen(name)
+		if err == nil {
+			return socket
+		}
+		if !reported {
+			reported = true
+			log.Warn("failed to create the control socket again; retrying", "err", err)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
 }
 
 // serve accepts connections on the control socket. It does not wait for open

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -114,6 +115,33 @@ func TestAnInterfaceThatIsMovedToAnotherNamespaceIsReplaced(t *testing.T) {
 		have, err := tunnel.Apply(t.Context(), dev, tunneltest.Key(1), want, true)
 		return err == nil && len(have) == 1 && have[0].Index != link.Attrs().Index
 	}, 5*time.Second, 20*time.Millisecond)
+}
+
+// TestARemovedControlSocketIsCreatedAgain empties the directory, as a program that cleans
+// /run does. No agent runs meanwhile.
+func TestARemovedControlSocketIsCreatedAgain(t *testing.T) {
+	const socket = "/var/run/wireguard/mesh0.sock"
+	dev := newDevice(t)
+	t.Cleanup(func() { removeAll(t, here, dev) })
+	want := []tunnel.Config{{Name: "mesh0", ListenPort: 51820, MTU: 1420}}
+	have, err := tunnel.Apply(t.Context(), dev, tunneltest.Key(1), want, true)
+	require.NoError(t, err)
+	for _, path := range []string{socket, filepath.Dir(socket)} {
+		require.NoError(t, os.RemoveAll(path))
+		require.Eventually(t, func() bool {
+			_, err := os.Stat(socket)
+			return err == nil
+		}, 10*time.Second, 20*time.Millisecond, path)
+		again, err := tunnel.Apply(t.Context(), dev, tunneltest.Key(1), want, true)
+		require.NoError(t, err)
+		tunneltest.RequireApplied(t, tunneltest.Key(1), want, again)
+		require.Equal(t, have[0].Index, again[0].Index, "the process goes on with its interface")
+	}
+	info, err := os.Stat(socket)
+	require.NoError(t, err)
+	require.Zero(t, info.Mode().Perm()&0o077)
+	require.NoError(t, dev.Remove(t.Context(), "mesh0"))
+	require.NoFileExists(t, socket)
 }
 
 func TestTheControlSocketIsForRootOnly(t *testing.T) {
