@@ -61,7 +61,7 @@ func newDataplane(ctx context.Context, cfg config.Config, routing *kernel.Kernel
 	if dir := os.Getenv(lanesVariable); dir != "" {
 		inProcess = userspace.Remote{Dir: dir}
 	}
-	devices := device.Config{Prefix: cfg.WireGuard.Interface, Log: log}
+	devices := device.Config{Prefix: cfg.WireGuard.Interface, Log: log, SysctlRoot: os.Getenv(procSysVariable)}
 	lacksTunnels := func(context.Context) error { return nil }
 	switch supported := wgkernel.Supported(ctx); {
 	case cfg.WireGuard.Dataplane == "userspace", cfg.WireGuard.Dataplane == "auto" && supported != nil:

@@ -1,11 +1,13 @@
 package device
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -39,6 +41,8 @@ type Config struct {
 	Backend  Backend      // creates interfaces
 	Removers []Backend    // for adopted interfaces of another kind than Backend's
 	Log      *slog.Logger // nil: discard
+	// SysctlRoot replaces /proc/sys, which is read-only in containers; empty: no.
+	SysctlRoot string
 }
 
 // Device implements tunnel.Device. It holds neither sockets nor state: every
@@ -134,7 +138,7 @@ func (d *Device) Create(ctx context.Context, name string, mtu int) error {
 		return err
 	}
 	d.log.Info("created interface", "device", name, "dataplane", d.cfg.Backend.Kind(), "mtu", mtu)
-	enableIPv6(ipv6Settings, name)
+	enableIPv6(filepath.Join(cmp.Or(d.cfg.SysctlRoot, "/proc/sys"), ipv6Settings), name)
 	return h.setAlias(link)
 }
 

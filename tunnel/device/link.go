@@ -134,8 +134,8 @@ func (h links) configure(link netlink.Link, c tunnel.Change) error {
 	return nil
 }
 
-// ipv6Settings has the settings of IPv6 by interface.
-const ipv6Settings = "/proc/sys/net/ipv6/conf"
+// ipv6Settings has the settings of IPv6 by interface, below the root of sysctls.
+const ipv6Settings = "net/ipv6/conf"
 
 // enableIPv6 switches IPv6 on for an interface that was just created, if it is off only
 // for new interfaces (net.ipv6.conf.default.disable_ipv6): that is about those of other
