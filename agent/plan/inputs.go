@@ -69,7 +69,7 @@ type Host struct {
 	UnderlayMTU int                  // smallest MTU of the links towards the endpoints, bytes; 0: not known
 	Links       []Link               // that are not ours, sorted by device
 	// Underlay are the devices with an address outside the pod and service
-	// prefixes of this datacenter, and those without an address that lead to
+	// prefixes of this datacenter, and those without an address whose routes have
 	// routers, sorted. Other hosts are reached through them.
 	Underlay []string
 	// Overlays are the devices by which a CNI plugin encapsulates packets to
