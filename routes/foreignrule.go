@@ -21,6 +21,7 @@ type Query struct {
 	ToPort      uint16
 	User        uint32 // of the process that sends it; the kernel uses root for forwarded packets
 	TOS         uint8
+	Mark        uint32
 }
 
 // String returns the query as arguments of "ip route get".
@@ -40,6 +41,7 @@ func (q Query) String() string {
 		word string
 	}{
 		{q.TOS != 0, fmt.Sprintf("tos %#x", q.TOS)},
+		{q.Mark != 0, fmt.Sprintf("mark %#x", q.Mark)},
 		{q.User != 0, fmt.Sprintf("uid %d", q.User)},
 		{q.Protocol != 0, "ipproto " + protocolName(q.Protocol)},
 		{q.FromPort != 0, fmt.Sprintf("sport %d", q.FromPort)},
@@ -122,7 +124,7 @@ func (r Range) contains(n uint32) bool {
 	return !r.Limited || r.First <= n && n <= r.Last
 }
 
-// Selects reports whether the rule may apply to an unmarked packet.
+// Selects reports whether the rule may apply to a packet.
 func (r ForeignRule) Selects(q Query) bool {
 	return r.Family == FamilyOf(q.Destination) && (r.selects(q) != r.Not || r.Uncertain())
 }
@@ -156,7 +158,7 @@ func (s Selector) selects(q Query) bool {
 	return (!s.To.IsValid() || s.To.Contains(q.Destination)) &&
 		(!s.From.IsValid() || q.Source.IsValid() && s.From.Contains(q.Source)) &&
 		(s.In == "" || s.In == q.In || s.In == "lo" && q.In == "") && (s.Out == "" || s.Out == q.Out) &&
-		s.Mark&s.Mask == 0 && (s.TOS == 0 || s.TOS == q.TOS) && s.DSCP.contains(q.TOS>>dscpShift) &&
+		(q.Mark^s.Mark)&s.Mask == 0 && (s.TOS == 0 || s.TOS == q.TOS) && s.DSCP.contains(q.TOS>>dscpShift) &&
 		s.Users.contains(q.User) && (s.Protocol == 0 || s.Protocol == cmp.Or(q.Protocol, protocolUDP)) &&
 		s.FromPorts.contains(uint32(q.FromPort)) && s.ToPorts.contains(uint32(q.ToPort))
 }

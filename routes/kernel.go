@@ -18,7 +18,7 @@ type Kernel interface {
 	// an entry that does not exist is no error. A call does not wait for the end
 	// of another: it is for other entries.
 	Apply(ctx context.Context, change Change) error
-	// Lookup returns the route of an unmarked packet. The error is ErrNoRoute
+	// Lookup returns the route of a packet. The error is ErrNoRoute
 	// (errors.Is) if there is no route.
 	Lookup(ctx context.Context, q Query) (Lookup, error)
 	// Watch calls wake after every change by another program that may concern

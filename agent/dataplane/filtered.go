@@ -6,14 +6,15 @@ import (
 
 	"github.com/meshway/meshway/agent/interference"
 	"github.com/meshway/meshway/agent/plan"
-	"github.com/meshway/meshway/routes"
 )
 
 // observeFilters adds a problem for each rule of another program that drops packets
-// of Meshway. Rules that cannot be read do not keep a pass from succeeding.
-func (o *outcome) observeFilters(ctx context.Context, firewall routes.Filter, filters interference.Filters) {
+// of Meshway, or marks them so that they do not take its routes. Rules that cannot be read
+// do not keep a pass from succeeding.
+func (o *outcome) observeFilters(ctx context.Context, kernel Kernel, filters interference.Filters) {
+	filters.Observed = o.routes
 	var err error
-	if filters.Others, err = firewall.Others(ctx); err != nil {
+	if filters.Others, err = kernel.Firewall.Others(ctx); err != nil {
 		o.problems = append(o.problems, plan.Problem{
 			Code:     "filters-unknown",
 			Severity: plan.Warning,
@@ -35,4 +36,5 @@ func (o *outcome) observeFilters(ctx context.Context, firewall routes.Filter, fi
 		})
 	}
 	o.problems = append(o.problems, filters.Problems()...)
+	o.lookUp(ctx, kernel.Routes, filters.Paths, filters.MarkedQueries())
 }

@@ -132,7 +132,7 @@ func (g *Gateway) pass(ctx context.Context) time.Duration {
 		g.apply(ctx, p)
 		p.observeDrops(ctx, g.cfg.Kernel.Firewall, p.paths(), before.drops)
 		p.observePaths(ctx, g.cfg.Kernel.Routes, p.paths())
-		p.observeFilters(ctx, g.cfg.Kernel.Firewall, interference.Filters{
+		p.observeFilters(ctx, g.cfg.Kernel, interference.Filters{
 			Paths: p.paths(), Tunnels: p.tunnels, Firewall: p.desired.Firewall,
 		})
 	}

@@ -98,7 +98,7 @@ func (n *Node) pass(ctx context.Context) time.Duration {
 		n.apply(ctx, p)
 		p.observeDrops(ctx, n.cfg.Kernel.Firewall, p.paths(), before.drops)
 		p.observePaths(ctx, n.cfg.Kernel.Routes, p.paths())
-		p.observeFilters(ctx, n.cfg.Kernel.Firewall, interference.Filters{Paths: p.paths(), Tunnels: p.tunnels, Firewall: p.desired.Firewall})
+		p.observeFilters(ctx, n.cfg.Kernel, interference.Filters{Paths: p.paths(), Tunnels: p.tunnels, Firewall: p.desired.Firewall})
 	}
 	p.log(n.cfg.Log, before.outcome)
 	n.last.Store(p)

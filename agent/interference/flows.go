@@ -21,8 +21,9 @@ const (
 
 // flow is a packet that stands for all of its purpose.
 type flow struct {
-	purpose purpose
-	packet  ruleset.Packet
+	purpose    purpose
+	packet     ruleset.Packet
+	datacenter catalog.DatacenterName // one of those for which it stands; none for those of the underlay and overlay
 	// answers is set if packets of both directions have the same ports, so that
 	// sending one lets the other one pass.
 	answers bool
@@ -62,6 +63,7 @@ func podProtocols(is6 bool) []string {
 
 // path is a way of packets between pods of this host and a datacenter.
 type path struct {
+	dc      catalog.DatacenterName
 	lane    string
 	network netip.Prefix // of the datacenter
 	replies bool         // the network is of services, which begin no connections
@@ -95,7 +97,7 @@ func (f Filters) paths() []path {
 				}
 				seen[key] = true
 				for _, end := range ends[family] {
-					out = append(out, path{lane.Device, prefix.CIDR, replies, end})
+					out = append(out, path{dc.Name, lane.Device, prefix.CIDR, replies, end})
 				}
 			}
 		}
@@ -120,10 +122,10 @@ func (f Filters) podFlows() []flow {
 		}
 		for _, protocol := range podProtocols(remote.Is6()) {
 			out = append(out,
-				flow{purpose: fromPods, packet: ruleset.Packet{Hooks: hooks, In: link, InPorts: ports, Out: []string{p.lane}, Source: p.pod.address, Destination: remote, Flow: ruleset.Flow{Sources: p.pod.network, Destinations: p.network}, Protocol: protocol, States: states}},
-				flow{purpose: toPods, packet: ruleset.Packet{Hooks: hooks, In: []string{p.lane}, Bare: true, Out: link, OutPorts: ports, Source: remote, Destination: p.pod.address, Flow: ruleset.Flow{Sources: p.network, Destinations: p.pod.network}, Protocol: protocol, States: back}})
+				flow{purpose: fromPods, datacenter: p.dc, packet: ruleset.Packet{Hooks: hooks, In: link, InPorts: ports, Out: []string{p.lane}, Source: p.pod.address, Destination: remote, Flow: ruleset.Flow{Sources: p.pod.network, Destinations: p.network}, Protocol: protocol, States: states}},
+				flow{purpose: toPods, datacenter: p.dc, packet: ruleset.Packet{Hooks: hooks, In: []string{p.lane}, Bare: true, Out: link, OutPorts: ports, Source: remote, Destination: p.pod.address, Flow: ruleset.Flow{Sources: p.network, Destinations: p.pod.network}, Protocol: protocol, States: back}})
 		}
-		out = append(out, flow{purpose: fromHost, packet: ruleset.Packet{Hooks: []string{"output", "postrouting"}, Out: []string{p.lane}, Destination: remote, Flow: ruleset.Flow{Destinations: p.network}, States: []string{"new"}}})
+		out = append(out, flow{purpose: fromHost, datacenter: p.dc, packet: ruleset.Packet{Hooks: []string{"output", "postrouting"}, Out: []string{p.lane}, Destination: remote, Flow: ruleset.Flow{Destinations: p.network}, States: []string{"new"}}})
 	}
 	return out
 }

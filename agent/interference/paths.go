@@ -9,6 +9,7 @@ import (
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/routes"
+	"github.com/meshway/meshway/routes/ruleset"
 )
 
 // Paths determines which lookups show whether the traffic of this host to other
@@ -34,6 +35,8 @@ func (p Paths) precedes(r routes.ForeignRule) bool {
 // a table found no route.
 func (p Paths) Problem(q PathQuery, found routes.Lookup) (plan.Problem, bool) {
 	switch {
+	case q.by != ruleset.Marking{}:
+		return p.marked(q, found)
 	case q.pods != "":
 		return p.misrouted(q, found)
 	case found.Blackhole || found.Table == 0:

@@ -6,6 +6,7 @@ import (
 	"github.com/meshway/meshway/agent/plan/prefixset"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/routes"
+	"github.com/meshway/meshway/routes/ruleset"
 )
 
 // The bounds of the lookups beside those for each datacenter.
@@ -21,6 +22,8 @@ type PathQuery struct {
 	// pods is the device by which a packet that arrives on a lane has to leave; empty: the
 	// packet is for the datacenter.
 	pods string
+	// by is the rule that has given the packet its mark, if it has one.
+	by ruleset.Marking
 }
 
 // Queries returns two lookups for each datacenter and family, for a packet of a

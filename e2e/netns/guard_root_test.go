@@ -155,6 +155,7 @@ func TestPacketsForOtherDatacentersNeverLeaveUnencrypted(t *testing.T) {
 				"nft add rule inet marks pre meta mark set 0x20",
 			},
 			giveBack: []string{"nft delete table inet marks"},
+			remedies: []string{"run nft delete rule inet marks pre handle 2, or exclude the prefixes of other datacenters from it, or set routing.mark"},
 		},
 		{
 			name: "our mark on packets of the host",
@@ -163,6 +164,20 @@ func TestPacketsForOtherDatacentersNeverLeaveUnencrypted(t *testing.T) {
 				"nft add rule inet marks out ip daddr 10.12.0.0/16 meta mark set 0x20",
 			},
 			giveBack: []string{"nft delete table inet marks"},
+			remedies: []string{"run nft delete rule inet marks out handle 2, or exclude the prefixes of other datacenters from it, or set routing.mark"},
+		},
+		{
+			name: "marks for which a rule drops or diverts",
+			take: []string{
+				"nft add table inet marks", "nft add chain inet marks pre { type filter hook prerouting priority -150 ; }",
+				"nft add rule inet marks pre ip daddr 10.12.0.0/16 meta mark set 7", "nft add rule inet marks pre iifname east-a ip6 daddr fd00:12::/32 meta mark set meta mark or 0x100",
+				"ip rule add pref 50 fwmark 0x7 blackhole", "ip -6 rule add pref 51 fwmark 0x100/0x100 lookup 99", "ip -6 route add default via 2001:db8::1 table 99",
+			},
+			giveBack: []string{"nft delete table inet marks", "ip rule del pref 50", "ip -6 rule del pref 51", "ip -6 route flush table 99"},
+			remedies: []string{
+				"run ip rule del pref 50 fwmark 0x7/0xffffffff blackhole, or add the rule again with a priority above 5400, or run nft delete rule inet marks pre handle 2",
+				"run ip -6 rule del pref 51 fwmark 0x100/0x100 lookup 99, or add the rule again with a priority above 5400, or run nft delete rule inet marks pre handle 3",
+			},
 		},
 		{
 			name:     "a longer prefix in our table",

@@ -190,3 +190,23 @@ func TestARouteInATableOfAnotherProgramWakes(t *testing.T) {
 		t.Error("no wake")
 	}
 }
+
+// TestLookupsOfMarkedPacketsTakeTheRulesForTheirMark compares the mark under its mask.
+func TestLookupsOfMarkedPacketsTakeTheRulesForTheirMark(t *testing.T) {
+	w := newWorld(t)
+	for family, to := range map[string]string{"-4": "10.99.0.1", "-6": "fd00:99::1"} {
+		w.ip("%s route add default dev mesh0 table 99", family)
+		w.ip("%s rule add pref 70 fwmark 0x7/0xff lookup 99", family)
+		for mark, taken := range map[uint32]bool{0: false, 7: true, 0x107: true, 8: false} {
+			query := routes.Query{Destination: netip.MustParseAddr(to), Mark: mark}
+			assert.Equal(t, taken, lookedUp(t, w, query) == 99, query)
+			observed, err := w.Observe(t.Context(), routes.DefaultTable)
+			require.NoError(t, err)
+			for _, r := range observed.ForeignRules {
+				if r.Family == routes.FamilyOf(query.Destination) {
+					assert.Equal(t, taken, r.Selects(query), "%s: %s", r, query)
+				}
+			}
+		}
+	}
+}

@@ -104,6 +104,9 @@ func (c *conn) lookup(q routes.Query, in, out, flags uint32) (route, error) {
 	body = appendAttr(body, unix.RTA_IP_PROTO, []byte{cmp.Or(q.Protocol, unix.IPPROTO_UDP)})
 	body = appendPort(body, unix.RTA_SPORT, q.FromPort)
 	body = appendPort(body, unix.RTA_DPORT, q.ToPort)
+	if q.Mark != 0 {
+		body = appendAttr32(body, unix.RTA_MARK, q.Mark)
+	}
 	if q.User != 0 {
 		body = appendAttr32(body, unix.RTA_UID, q.User)
 	}

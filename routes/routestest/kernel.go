@@ -139,7 +139,7 @@ func (k *Kernel) Lookup(_ context.Context, q routes.Query) (routes.Lookup, error
 		return routes.Lookup{}, err
 	}
 	for _, rule := range k.sortedRules() {
-		if rule.Family != routes.FamilyOf(addr) || rule.In != q.In && rule.In != "" {
+		if rule.Family != routes.FamilyOf(addr) || rule.In != q.In && rule.In != "" || q.Mark&rule.Mark != 0 {
 			continue
 		}
 		if found, ok := k.longest(rule.table, addr); ok && found.Kind != routes.Throw {
