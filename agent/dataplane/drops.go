@@ -13,6 +13,10 @@ import (
 // packet. It is longer than the time between two passes.
 const dropMemory = 2 * resyncInterval
 
+// dropsInterval is how often the counters are read between passes: nft needs some
+// milliseconds for that.
+const dropsInterval = 5 * time.Second
+
 // drops is what the firewall has dropped so far.
 type drops struct {
 	counters      []routes.Counter
@@ -40,6 +44,28 @@ func packets(counters []routes.Counter, name string) uint64 {
 		return 0
 	}
 	return counters[i].Packets
+}
+
+// watchDrops calls wake when the firewall has dropped unencrypted packets since the last
+// pass, until ctx ends: no other event shows that. It does not while the problem is
+// reported anyway.
+func watchDrops(ctx context.Context, firewall routes.Filter, last func() drops, wake func()) {
+	ticker := time.NewTicker(dropsInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-ticker.C:
+			before := last()
+			if len(before.counters) == 0 || before.recent(now) {
+				continue
+			}
+			if counters, err := firewall.Counters(ctx); err == nil && before.next(now, counters).recent(now) {
+				wake()
+			}
+		}
+	}
 }
 
 // observeDrops reads the counters of the firewall and adds the problems that

@@ -97,6 +97,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	group.Go(func() error { g.resolver.run(ctx); return nil })
 	group.Go(func() error { return stopped(ctx, g.cfg.Kernel.Routes.Watch(ctx, g.kernelChanged)) })
 	group.Go(func() error { watchTunnels(ctx, g.cfg.Kernel.Tunnels, g.leftTunnels, g.wake.Notify); return nil })
+	group.Go(func() error { watchDrops(ctx, g.cfg.Kernel.Firewall, g.dropped, g.wake.Notify); return nil })
 	group.Go(func() error { g.countActivity(ctx); return nil })
 	group.Go(func() error { g.catchUp(ctx); return nil })
 	group.Go(func() error { g.finishDrains(ctx); return nil })
@@ -252,6 +253,14 @@ func (g *Gateway) filter(ctx context.Context, d plan.Desired) error {
 		}
 	}
 	return g.cfg.Kernel.Firewall.Apply(ctx, d.Firewall)
+}
+
+// dropped returns what the firewall had dropped at the last pass.
+func (g *Gateway) dropped() drops {
+	if last := g.last.Load(); last != nil {
+		return last.drops
+	}
+	return drops{}
 }
 
 // paths returns what determines the lookups that check the routes of this pass.

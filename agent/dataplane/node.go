@@ -74,6 +74,7 @@ func (n *Node) Run(ctx context.Context) error {
 	group.Go(func() error { return stopped(ctx, n.cfg.Liveness.Run(ctx)) })
 	group.Go(func() error { return stopped(ctx, n.cfg.Kernel.Routes.Watch(ctx, n.kernelChanged)) })
 	group.Go(func() error { watchTunnels(ctx, n.cfg.Kernel.Tunnels, n.leftTunnels, n.wake.Notify); return nil })
+	group.Go(func() error { watchDrops(ctx, n.cfg.Kernel.Firewall, n.dropped, n.wake.Notify); return nil })
 	group.Go(func() error {
 		notify.Loop(ctx, n.pass, n.cfg.Inventory.Changed, n.cfg.Liveness.Changed, n.wake.Changed)
 		return nil
@@ -108,6 +109,14 @@ func (n *Node) pass(ctx context.Context) time.Duration {
 		return retryInterval
 	}
 	return resyncInterval
+}
+
+// dropped returns what the firewall had dropped at the last pass.
+func (n *Node) dropped() drops {
+	if last := n.last.Load(); last != nil {
+		return last.drops
+	}
+	return drops{}
 }
 
 // paths returns what determines the lookups that check the routes of this pass.
