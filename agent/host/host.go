@@ -29,6 +29,9 @@ type Host struct {
 	Prefixes func() []catalog.Prefix
 	// Routes returns the routes of the main table; nil: they are not needed.
 	Routes func(context.Context) ([]routes.HostRoute, error)
+	// PolicyRoutes returns the routes that the rules of other programs lead to; nil: they
+	// are not needed.
+	PolicyRoutes func(context.Context) ([]routes.HostRoute, error)
 	// Mark is the firewall mark of the packets of the tunnels.
 	Mark uint32
 	// Before returns a setting below /proc/sys as it was before Meshway changed it; nil:
@@ -68,6 +71,11 @@ func (h Host) Observe(ctx context.Context) (plan.Host, error) {
 	}
 	observed.Overlays, observed.Places = h.encapsulating(list), places(links, virtual(list), avoid)
 	observed.Strict = strict(filteredDevices(observed))
+	if h.PolicyRoutes != nil {
+		if observed.PolicyRoutes, err = h.PolicyRoutes(ctx); err != nil {
+			return plan.Host{}, fmt.Errorf("read the routing tables of policy rules: %w", err)
+		}
+	}
 	observed.Advertised = advertised(ipv6Root, main, uplinks(list, own, observed.Underlay), h.forwardedIPv6())
 	observed.Routes, observed.NoIPv6 = main, noIPv6(ipv6Root)
 	observed.Needed = needed(h.APIServer, resolverFiles()...)

@@ -246,6 +246,11 @@ func TestDatacenterThatCoversWhatTheInviterReachesIsRefused(t *testing.T) {
 	assert.Contains(t, refusal.Message, "gateway east/a reaches otherwise and keeps local: the route 10.12.200.0/24 via 192.168.50.2")
 	assert.Contains(t, refusal.Remedy, "on the gateways of datacenter east, set routing.accept.south")
 
+	in.Host.Routes, in.Host.PolicyRoutes = nil, in.Host.Routes
+	in.Host.PolicyRoutes[0].Table = 100
+	require.ErrorAs(t, gatewayplan.RefuseDatacenter(in, south, first), &refusal)
+	assert.Contains(t, refusal.Message, "keeps local: the route 10.12.200.0/24 via 192.168.50.2 of table 100")
+
 	in.Config.Routing.Accept = map[catalog.DatacenterName][]netip.Prefix{"south": prefixes("10.12.0.0/17")}
 	require.NoError(t, gatewayplan.RefuseDatacenter(in, south, first))
 	in.Config.Routing.Accept = nil

@@ -238,6 +238,7 @@ func (d daemon) newAgent(data dataplane.Kernel, routing *kernel.Kernel, registra
 			Mark:         cfg.Routing.Mark,
 			Prefixes:     func() []catalog.Prefix { return env.site.Current().Prefixes },
 			Routes:       routing.HostRoutes,
+			PolicyRoutes: routing.PolicyRoutes,
 			Before:       routing.SysctlBefore,
 			APIServer:    env.apiServer,
 		},

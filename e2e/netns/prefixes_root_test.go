@@ -194,3 +194,21 @@ func TestOverlayThatCoversTheHostIsRefused(t *testing.T) {
 	meshctl(t, east, "join", invitation)
 	awaitFederation(t, west, east)
 }
+
+// TestAJoinThatTakesOverARouteOfAPolicyRuleIsRefused has the route to the management network
+// in a table of its own.
+func TestAJoinThatTakesOverARouteOfAPolicyRuleIsRefused(t *testing.T) {
+	topology := newTopology(t, "east", "west")
+	east, west := topology.Datacenters[0], topology.Datacenters[1]
+	management := addManagement(t, topology, east)
+	run(t, east.Gateway, "ip route del 10.12.200.0/24", "ip route add 10.12.200.0/24 via "+managementRouter+" table 100", "ip rule add pref 200 lookup 100")
+	runAgent(t, east)
+	_, err := east.Meshctl(within(t, timeout), "init", "--overlay", "10.12.192.0/20")
+	require.ErrorContains(t, err, "10.12.200.0/24 via "+managementRouter+" of table 100")
+	meshctl(t, east, "init")
+	runAgent(t, west)
+	_, err = west.Meshctl(within(t, timeout), "join", token(t, east))
+	require.ErrorContains(t, err, "10.12.200.0/24 via "+managementRouter+" of table 100")
+	require.ErrorContains(t, err, "routing.accept.west")
+	requireManagement(t, management, east)
+}

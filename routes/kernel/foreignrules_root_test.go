@@ -210,3 +210,25 @@ func TestLookupsOfMarkedPacketsTakeTheRulesForTheirMark(t *testing.T) {
 		}
 	}
 }
+
+// TestRoutesThatPolicyRulesLeadToAreRead has rules of other programs, and those of Meshway.
+func TestRoutesThatPolicyRulesLeadToAreRead(t *testing.T) {
+	w := newWorld(t)
+	_, err := routestest.Apply(t.Context(), w, routestest.Sample(), true)
+	require.NoError(t, err)
+	for _, line := range []string{
+		"route add 10.99.0.0/24 via 10.1.0.9 dev mesh0 onlink table 97", "route add default via 10.1.0.9 dev mesh0 onlink table 97", "route add blackhole 10.98.0.0/24 table 97",
+		"-6 route add fd00:99::/64 dev mesh0 table 97", "route add 10.97.0.0/24 dev mesh0 table 96", "route add 10.96.0.0/24 dev mesh0", "route add 10.95.0.0/24 dev mesh0 table 95",
+		"rule add pref 70 lookup 97", "rule add pref 71 from 10.5.0.0/16 lookup 97", "rule add pref 72 fwmark 1 lookup 96", "rule add pref 73 lookup main", "rule add pref 20000 lookup 95",
+	} {
+		w.ip("%s", line)
+	}
+	found, err := w.PolicyRoutes(t.Context())
+	require.NoError(t, err)
+	prefix := netip.MustParsePrefix
+	assert.Equal(t, []routes.HostRoute{
+		{Prefix: prefix("10.99.0.0/24"), Device: "mesh0", Via: netip.MustParseAddr("10.1.0.9"), Table: 97},
+		{Prefix: prefix("fd00:99::/64"), Device: "mesh0", Table: 97},
+		{Prefix: prefix("10.95.0.0/24"), Device: "mesh0", Table: 95},
+	}, found)
+}

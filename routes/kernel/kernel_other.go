@@ -46,5 +46,10 @@ func (*Kernel) HostRoutes(context.Context) ([]routes.HostRoute, error) {
 	return nil, errors.ErrUnsupported
 }
 
+// PolicyRoutes is not supported.
+func (*Kernel) PolicyRoutes(context.Context) ([]routes.HostRoute, error) {
+	return nil, errors.ErrUnsupported
+}
+
 // Close does nothing.
 func (*Kernel) Close() error { return nil }

@@ -72,7 +72,11 @@ func NewLocalRanges(cfg config.Config, h plan.Host, more []plan.Need) LocalRange
 		if _, connected := l.networks[r.Prefix]; connected || r.Drop != "" || r.Prefix.Bits() == 0 || ours {
 			continue
 		}
-		l.sorted = append(l.sorted, localRange{prefix: r.Prefix, name: "the route " + r.Text()})
+		name := "the route " + r.Text()
+		if r.Table != 0 {
+			name += fmt.Sprintf(" of table %d", r.Table)
+		}
+		l.sorted = append(l.sorted, localRange{prefix: r.Prefix, name: name})
 	}
 	for _, n := range slices.Concat(h.Needed, more) {
 		l.addAddress(n.Address, n.Use, true)

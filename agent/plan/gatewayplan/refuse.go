@@ -15,6 +15,7 @@ import (
 // gateway's host reaches a part of its prefixes otherwise. The request is from the first
 // gateway of the datacenter.
 func RefuseDatacenter(in plan.Inputs, dc catalog.Datacenter, first catalog.Gateway) error {
+	in.Host = beforeJoin(in.Host)
 	l := localRangesOf(in)
 	l.Host = plan.GatewaySubject(in.Self)
 	l.Shares = func(_ catalog.DatacenterName, network netip.Prefix) bool {
@@ -36,7 +37,7 @@ func RefuseOverlay(cfg config.Config, h plan.Host, overlay netip.Prefix) error {
 		return err
 	}
 	var found plan.Problems
-	acceptance.NewLocalRanges(cfg, h, nil).JudgeOverlay(overlay, &found)
+	acceptance.NewLocalRanges(cfg, beforeJoin(h), nil).JudgeOverlay(overlay, &found)
 	return refusal(found, "overlay", "")
 }
 
@@ -52,6 +53,14 @@ func RefuseInterfaces(cfg config.Config, h plan.Host) error {
 			h.Foreign[0], cfg.WireGuard.Interface, cfg.WireGuard.Interface),
 		Remedy: "set wireguard.interface to another prefix of names, or rename that interface",
 	}
+}
+
+// beforeJoin returns a host of which the routes of all tables count. Once a prefix is
+// routed, those that policy rules lead to are reported as diverting its packets: a program
+// may have added them later.
+func beforeJoin(h plan.Host) plan.Host {
+	h.Routes = slices.Concat(h.Routes, h.PolicyRoutes)
+	return h
 }
 
 // refusal returns the first problem as a refusal, with the place of its remedy,
