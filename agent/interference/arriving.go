@@ -31,7 +31,7 @@ func (s scope) arriving(r routes.ForeignRule) []PathQuery {
 		lane = r.In
 	}
 	for _, each := range s.remotes {
-		if each.source.IsValid() || routes.FamilyOf(each.prefix.Addr()) != r.Family || !prefixset.CoveredBy(s.Routed, each.prefix) || r.From.IsValid() && !r.From.Overlaps(each.prefix) {
+		if each.source.IsValid() || routes.FamilyOf(each.prefix.Addr()) != r.Family || r.From.IsValid() && !r.From.Overlaps(each.prefix) || !prefixset.CoveredBy(s.Routed, each.prefix) {
 			continue
 		}
 		source := inside(each.prefix)

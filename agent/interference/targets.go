@@ -16,6 +16,7 @@ type remote struct {
 	dc     catalog.DatacenterName
 	prefix netip.Prefix
 	source netip.Addr // of this host in the overlay; zero: the range is not of the overlay
+	number int        // of the datacenter
 }
 
 // target is an address in such a range.
@@ -27,7 +28,7 @@ type target struct {
 
 // The bounds of what is searched for each rule of another program.
 const (
-	maxContents    = 64   // different selections of tables
+	maxContents    = 32   // different selections of tables
 	maxTableRoutes = 1024 // of a table
 	maxTargets     = 16   // of a rule
 	maxSameTargets = 2    // of a rule, in one datacenter
@@ -50,13 +51,16 @@ type content struct {
 
 func (p Paths) scope() scope {
 	s := scope{Paths: p, pods: p.pods(), contents: map[content][]target{}}
-	for _, dc := range p.Datacenters {
+	numbers := make(map[catalog.DatacenterName]int, len(p.Datacenters))
+	for i, dc := range p.Datacenters {
+		numbers[dc.Name] = i + 1
 		for _, own := range dc.Prefixes {
-			s.remotes = append(s.remotes, remote{dc: dc.Name, prefix: own.CIDR})
+			s.remotes = append(s.remotes, remote{dc: dc.Name, prefix: own.CIDR, number: i + 1})
 		}
 	}
 	for _, session := range p.Sessions {
-		s.remotes = append(s.remotes, remote{dc: session.Gateway.Datacenter(), prefix: prefixset.Host(session.Remote), source: session.Local})
+		dc := session.Gateway.Datacenter()
+		s.remotes = append(s.remotes, remote{dc: dc, prefix: prefixset.Host(session.Remote), source: session.Local, number: numbers[dc]})
 	}
 	return s
 }
@@ -71,10 +75,14 @@ func (s scope) targets(r routes.ForeignRule) []target {
 	}
 	selected := content{r.Family, r.To, r.Table, r.Shortest}
 	found, cached := s.contents[selected]
-	if !cached && len(s.contents) < maxContents {
-		found = s.diverted(r, table)
-		s.contents[selected] = found
+	switch {
+	case cached:
+		return found
+	case len(s.contents) >= maxContents:
+		return s.first(r)
 	}
+	found = s.diverted(r, table)
+	s.contents[selected] = found
 	return found
 }
 
@@ -113,7 +121,8 @@ func (s scope) diverted(r routes.ForeignRule, table []routes.HostRoute) []target
 	var parts []remote
 	for _, each := range s.remotes {
 		if part, ok := s.selected(each, r); ok {
-			parts = append(parts, remote{each.dc, part, each.source})
+			each.prefix = part
+			parts = append(parts, each)
 		}
 	}
 	if len(parts) == 0 {
@@ -123,20 +132,20 @@ func (s scope) diverted(r routes.ForeignRule, table []routes.HostRoute) []target
 	slices.SortStableFunc(table, func(a, b routes.HostRoute) int { return cmp.Compare(b.Prefix.Bits(), a.Prefix.Bits()) })
 	table = table[:min(len(table), maxTableRoutes)]
 	var out []target
-	of := map[catalog.DatacenterName]int{}
+	of := make([]int, len(s.Datacenters)+1) // by number
 	for _, route := range table {
 		if route.Throw || route.Prefix.Bits() < r.Shortest || s.isLane(route.Device) || route.Device == "lo" && route.Drop == "" {
 			continue
 		}
 		for _, part := range parts {
-			if of[part.dc] >= maxSameTargets || !part.prefix.Overlaps(route.Prefix) {
+			if of[part.number] >= maxSameTargets || !part.prefix.Overlaps(route.Prefix) {
 				continue
 			}
 			a, ok := addressOf(route, table, longer(part.prefix, route.Prefix))
 			if !ok || !s.routed(part, a) {
 				continue
 			}
-			of[part.dc]++
+			of[part.number]++
 			if out = append(out, target{part.dc, a, part.source}); len(out) == maxTargets {
 				return out
 			}
