@@ -17,7 +17,7 @@ type HostRoute struct {
 	Advertised bool
 	Drop       string // "blackhole", "prohibit" or "unreachable" if the route drops packets
 	Throw      bool   // the route ends the lookup in the table
-	Table      int    // of a route that a policy rule leads to; 0: it is not stated
+	Table      int    // of a route to which a policy rule points; 0: it is not stated
 }
 
 // MayBeLocal reports whether the route may be to pods on this host. Routes

@@ -29,7 +29,7 @@ type Host struct {
 	Prefixes func() []catalog.Prefix
 	// Routes returns the routes of the main table; nil: they are not needed.
 	Routes func(context.Context) ([]routes.HostRoute, error)
-	// PolicyRoutes returns the routes that the rules of other programs lead to; nil: they
+	// PolicyRoutes returns the routes to which the rules of other programs point; nil: they
 	// are not needed.
 	PolicyRoutes func(context.Context) ([]routes.HostRoute, error)
 	// Mark is the firewall mark of the packets of the tunnels.

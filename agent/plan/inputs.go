@@ -83,7 +83,7 @@ type Host struct {
 	Strict []string
 	// Routes are the routes of the main table, in any order.
 	Routes []routes.HostRoute
-	// PolicyRoutes are routes of other tables, which the rules of other programs lead to.
+	// PolicyRoutes are routes of other tables, to which the rules of other programs point.
 	PolicyRoutes []routes.HostRoute
 	// Advertised are the devices on which the kernel processes router advertisements
 	// (accept_ra) and has to while this host forwards, sorted.

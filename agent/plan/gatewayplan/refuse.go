@@ -56,7 +56,7 @@ func RefuseInterfaces(cfg config.Config, h plan.Host) error {
 }
 
 // beforeJoin returns a host of which the routes of all tables count. Once a prefix is
-// routed, those that policy rules lead to are reported as diverting its packets: a program
+// routed, those to which policy rules point are reported as diverting its packets: a program
 // may have added them later.
 func beforeJoin(h plan.Host) plan.Host {
 	h.Routes = slices.Concat(h.Routes, h.PolicyRoutes)
