@@ -31,42 +31,54 @@ func TestMarksThatOthersSetAreLookedUp(t *testing.T) {
 		remedy     string
 	}{
 		"a rule that drops": {
-			"prerouting", "[" + mark7 + "]", []routes.ForeignRule{{Priority: 50, Drop: "blackhole", Selector: fwmark}},
-			"10.3.0.1 from 10.1.0.2 iif cni0 mark 0x7", routes.Lookup{Blackhole: true},
+			"prerouting", "[" + mark7 + "]",
+			[]routes.ForeignRule{{Priority: 50, Drop: "blackhole", Selector: fwmark}},
+			"10.3.0.1 from 10.1.0.2 iif cni0 mark 0x7",
+			routes.Lookup{Blackhole: true},
 			`packets to datacenter west are dropped: the cause is rule "pref 50 fwmark 0x7/0xff blackhole", which precedes Meshway's rule 5400; the packets get the mark 0x7 from ` + by + "prerouting",
 			"run ip rule del pref 50 fwmark 0x7/0xff blackhole, or add the rule again with a priority above 5400, or run nft delete rule inet fw prerouting handle 3, or exclude the prefixes of other datacenters from it",
 		},
 		"a table that drops, for some packets": {
-			"prerouting", "[" + port + mark7 + "]", []routes.ForeignRule{{Priority: 50, Table: 99, Selector: fwmark}},
-			"10.3.0.1 from 10.1.0.2 iif cni0 mark 0x7", routes.Lookup{},
+			"prerouting", "[" + port + mark7 + "]",
+			[]routes.ForeignRule{{Priority: 50, Table: 99, Selector: fwmark}},
+			"10.3.0.1 from 10.1.0.2 iif cni0 mark 0x7",
+			routes.Lookup{},
 			`some packets to datacenter west are dropped: the cause is rule "pref 50 fwmark 0x7/0xff lookup 99", which precedes Meshway's rule 5400 and points to route "unreachable 0.0.0.0/0" of table 99; ` +
 				"the packets get the mark 0x7 from " + by + "prerouting",
 			"run ip rule del pref 50 fwmark 0x7/0xff lookup 99, or add the rule again with a priority above 5400, or run ip route del unreachable 0.0.0.0/0 table 99, " +
 				"or run nft delete rule inet fw prerouting handle 3, or exclude the prefixes of other datacenters from it",
 		},
 		"a rule that diverts packets of this host": {
-			"output", "[" + mark7 + "]", []routes.ForeignRule{{Priority: 50, Table: 254, Selector: fwmark}},
-			"10.3.0.1 mark 0x7", routes.Lookup{Table: 254, Device: "eth0"},
+			"output", "[" + mark7 + "]",
+			[]routes.ForeignRule{{Priority: 50, Table: 254, Selector: fwmark}},
+			"10.3.0.1 mark 0x7",
+			routes.Lookup{Table: 254, Device: "eth0"},
 			`packets to datacenter west would leave on eth0 outside of the tunnels and are dropped: the cause is rule "pref 50 fwmark 0x7/0xff lookup main", which precedes Meshway's rule 5400; ` +
 				"the packets get the mark 0x7 from " + by + "output",
 			"run ip rule del pref 50 fwmark 0x7/0xff lookup main, or add the rule again with a priority above 5400, or run nft delete rule inet fw output handle 3, or exclude the prefixes of other datacenters from it",
 		},
 		"packets that arrive": {
-			"prerouting", "[" + mark7 + "]", []routes.ForeignRule{{Priority: 50, Drop: "prohibit", Selector: fwmark}},
-			"10.1.0.2 from 10.3.0.1 iif mesh0 mark 0x7", routes.Lookup{},
+			"prerouting", "[" + mark7 + "]",
+			[]routes.ForeignRule{{Priority: 50, Drop: "prohibit", Selector: fwmark}},
+			"10.1.0.2 from 10.3.0.1 iif mesh0 mark 0x7",
+			routes.Lookup{},
 			`packets from datacenter west to pods of this host are dropped: the cause is rule "pref 50 fwmark 0x7/0xff prohibit"; the packets get the mark 0x7 from ` + by + "prerouting",
 			"run ip rule del pref 50 fwmark 0x7/0xff prohibit, or exclude the packets from it, or run nft delete rule inet fw prerouting handle 3, or exclude the prefixes of other datacenters from it",
 		},
 		"the bit of Meshway": {
-			"prerouting", mark30, nil, "10.3.0.1 from 10.1.0.2 iif cni0 mark 0x30", routes.Lookup{Table: 254, Device: "eth0"},
+			"prerouting", mark30, nil, "10.3.0.1 from 10.1.0.2 iif cni0 mark 0x30",
+			routes.Lookup{Table: 254, Device: "eth0"},
 			"packets to datacenter west would leave on eth0 outside of the tunnels and are dropped: the cause is " + by + "prerouting, which gives them the mark 0x30, and packets with routing.mark 0x20 do not use Meshway's routes",
 			"run nft delete rule inet fw prerouting handle 3, or exclude the prefixes of other datacenters from it, or set routing.mark to a bit that no other program sets",
 		},
 		"a mark of no rule":                {"prerouting", "[" + mark7 + "]", nil, "10.3.0.1 from 10.1.0.2 iif cni0 mark 0x7", routes.Lookup{Table: 7117, Device: "mesh0", Nexthop: routes.GroupID(3, routes.IPv4)}, "", ""},
 		"the bit of Meshway, that arrives": {"prerouting", mark30, nil, "10.1.0.2 from 10.3.0.1 iif mesh0 mark 0x30", routes.Lookup{Table: 254, Device: "cni0"}, "", ""},
 		"a rule for another mark": {
-			"prerouting", "[" + mark7 + "]", []routes.ForeignRule{{Priority: 50, Table: 254, Selector: routes.Selector{Mark: 8, Mask: 0xff}}},
-			"10.3.0.1 from 10.1.0.2 iif cni0 mark 0x7", routes.Lookup{Table: 254, Device: "eth0"}, "", "",
+			"prerouting", "[" + mark7 + "]",
+			[]routes.ForeignRule{{Priority: 50, Table: 254, Selector: routes.Selector{Mark: 8, Mask: 0xff}}},
+			"10.3.0.1 from 10.1.0.2 iif cni0 mark 0x7",
+			routes.Lookup{Table: 254, Device: "eth0"},
+			"", "",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
