@@ -10,20 +10,13 @@ import (
 
 // putEndpoints replaces endpoint slices, all of the command or none.
 func (w *writer) putEndpoints(req request, body *catalogpb.PutEndpoints) (catalog.Result, *catalog.Refusal) {
-	list := make([]*catalog.EndpointSlice, 0, len(body.GetSlices()))
-	for i, p := range body.GetSlices() {
-		s, err := catalog.EndpointSliceFromProto(p)
-		if err != nil {
-			return catalog.Result{}, catalog.AsRefusal(err).In(catalog.At("slices", i))
-		}
-		if r := w.checkEndpointSlice(req, s); r != nil {
-			return catalog.Result{}, r.In(catalog.At("slices", i))
-		}
-		list = append(list, &s)
+	list, r := readAll("slices", body.GetSlices(), catalog.EndpointSliceFromProto, func(s *catalog.EndpointSlice) *catalog.Refusal { return w.checkEndpointSlice(req, *s) })
+	if r != nil {
+		return catalog.Result{}, r
 	}
 	for _, s := range list {
 		if have := endpointSlice(w.txn, s.EndpointSliceKey); have != nil && have.Equal(*s) {
-			continue
+			continue // ModifiedIndex stays, so that readers can skip the record
 		}
 		s.ModifiedIndex = w.index
 		insert(w.txn, tableEndpoints, s)
@@ -49,10 +42,8 @@ func (w *writer) checkEndpointSlice(req request, s catalog.EndpointSlice) *catal
 }
 
 func (w *writer) deleteEndpoints(req request, body *catalogpb.DeleteEndpoints) (catalog.Result, *catalog.Refusal) {
-	for i, p := range body.GetSlices() {
-		if r := req.checkOwner("datacenter", catalog.DatacenterName(p.GetDatacenter())); r != nil {
-			return catalog.Result{}, r.In(catalog.At("slices", i))
-		}
+	if r := checkOwners(req, "slices", body.GetSlices()); r != nil {
+		return catalog.Result{}, r
 	}
 	for _, p := range body.GetSlices() {
 		if s := endpointSlice(w.txn, catalog.EndpointSliceKeyFromProto(p)); s != nil {

@@ -13,16 +13,9 @@ import (
 
 // putExports stores exports, all of the command or none.
 func (w *writer) putExports(req request, body *catalogpb.PutExports) (catalog.Result, *catalog.Refusal) {
-	exports := make([]*catalog.Export, 0, len(body.GetExports()))
-	for i, p := range body.GetExports() {
-		e, err := catalog.ExportFromProto(p)
-		if err != nil {
-			return catalog.Result{}, catalog.AsRefusal(err).In(catalog.At("exports", i))
-		}
-		if r := checkExport(req, e); r != nil {
-			return catalog.Result{}, r.In(catalog.At("exports", i))
-		}
-		exports = append(exports, &e)
+	exports, r := readAll("exports", body.GetExports(), catalog.ExportFromProto, func(e *catalog.Export) *catalog.Refusal { return checkExport(req, *e) })
+	if r != nil {
+		return catalog.Result{}, r
 	}
 	for _, e := range exports {
 		if have := export(w.txn, e.ExportKey); have != nil && have.Equal(*e) {
@@ -119,10 +112,8 @@ func checkExportKey(req request, k catalog.ExportKey) *catalog.Refusal {
 
 // deleteExports removes exports and their endpoint slices.
 func (w *writer) deleteExports(req request, body *catalogpb.DeleteExports) (catalog.Result, *catalog.Refusal) {
-	for i, p := range body.GetExports() {
-		if r := req.checkOwner("datacenter", catalog.DatacenterName(p.GetDatacenter())); r != nil {
-			return catalog.Result{}, r.In(catalog.At("exports", i))
-		}
+	if r := checkOwners(req, "exports", body.GetExports()); r != nil {
+		return catalog.Result{}, r
 	}
 	for _, p := range body.GetExports() {
 		k := catalog.ExportKeyFromProto(p)

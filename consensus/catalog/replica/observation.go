@@ -9,25 +9,20 @@ import (
 
 // putObservations stores observations of the author, all of the command or none.
 func (w *writer) putObservations(req request, body *catalogpb.PutObservations) (catalog.Result, *catalog.Refusal) {
-	observations := make([]*catalog.Observation, 0, len(body.GetObservations()))
-	for i, p := range body.GetObservations() {
-		o, err := catalog.ObservationFromProto(p)
-		if err != nil {
-			return catalog.Result{}, catalog.AsRefusal(err).In(catalog.At("observations", i))
-		}
+	observations, r := readAll("observations", body.GetObservations(), catalog.ObservationFromProto, func(o *catalog.Observation) *catalog.Refusal {
 		if o.Observer == "" {
 			o.Observer = req.author
 		}
-		if r := w.checkObservation(req, o); r != nil {
-			return catalog.Result{}, r.In(catalog.At("observations", i))
-		}
+		return w.checkObservation(req, *o)
+	})
+	if r != nil {
+		return catalog.Result{}, r
+	}
+	for _, o := range observations {
 		if o.At.IsZero() {
 			o.At = req.at
 		}
 		o.ModifiedIndex = w.index
-		observations = append(observations, &o)
-	}
-	for _, o := range observations {
 		insert(w.txn, tableObservations, o)
 	}
 	return catalog.Result{}, nil

@@ -7,19 +7,14 @@ import (
 
 // putServices registers services, all of the command or none.
 func (w *writer) putServices(req request, body *catalogpb.PutServices) (catalog.Result, *catalog.Refusal) {
-	services := make([]*catalog.Service, 0, len(body.GetServices()))
-	for i, p := range body.GetServices() {
-		s, err := catalog.ServiceFromProto(p)
-		if err != nil {
-			return catalog.Result{}, catalog.AsRefusal(err).In(catalog.At("services", i))
-		}
+	services, r := readAll("services", body.GetServices(), catalog.ServiceFromProto, func(s *catalog.Service) *catalog.Refusal {
 		if s.Owner == "" {
 			s.Owner = req.author
 		}
-		if r := w.checkService(req, s); r != nil {
-			return catalog.Result{}, r.In(catalog.At("services", i))
-		}
-		services = append(services, &s)
+		return w.checkService(req, *s)
+	})
+	if r != nil {
+		return catalog.Result{}, r
 	}
 	for _, s := range services {
 		if have := service(w.txn, s.ServiceKey); have != nil && have.Equal(*s) {
@@ -52,10 +47,8 @@ func (w *writer) checkService(req request, s catalog.Service) *catalog.Refusal {
 }
 
 func (w *writer) deleteServices(req request, body *catalogpb.DeleteServices) (catalog.Result, *catalog.Refusal) {
-	for i, p := range body.GetServices() {
-		if r := req.checkOwner("datacenter", catalog.DatacenterName(p.GetDatacenter())); r != nil {
-			return catalog.Result{}, r.In(catalog.At("services", i))
-		}
+	if r := checkOwners(req, "services", body.GetServices()); r != nil {
+		return catalog.Result{}, r
 	}
 	for _, p := range body.GetServices() {
 		if s := service(w.txn, catalog.ServiceKeyFromProto(p)); s != nil {
