@@ -7,19 +7,22 @@ import (
 	"github.com/meshway/meshway/agent/plan/prefixset"
 )
 
-// claims are the addresses and the pod ranges in the Nodes of a cluster. A kubelet
-// writes the addresses of its own Node, and on a compromised node states any.
+// claims are the addresses and the pod ranges in the Nodes of a cluster that have an agent.
+// A kubelet writes the addresses of its own Node, and on a compromised node states any. It
+// writes its pod ranges, too, where Kubernetes assigns none: assigned reports whether it does.
 type claims struct {
 	owners map[netip.Addr]string // the name of a node; empty: several
 	ranges *prefixset.Index
 	names  []string // of the nodes that have the ranges, by number
 }
 
-func claimsOf(nodes []kube.Node) claims {
+func claimsOf(nodes []kube.Node, assigned bool) claims {
 	c := claims{owners: map[netip.Addr]string{}}
 	var all []netip.Prefix
-	for _, n := range nodes {
-		all = append(all, n.PodCIDRs...)
+	if assigned {
+		for _, n := range nodes {
+			all = append(all, n.PodCIDRs...)
+		}
 	}
 	c.ranges = prefixset.NewIndex(all)
 	for _, n := range nodes {
@@ -29,6 +32,9 @@ func claimsOf(nodes []kube.Node) claims {
 			} else {
 				c.owners[a] = n.Name
 			}
+		}
+		if !assigned {
+			continue
 		}
 		for _, p := range n.PodCIDRs {
 			c.ranges.Add(p)

@@ -25,17 +25,22 @@ func TestAddressesThatAnotherNodeHasTooAreContested(t *testing.T) {
 		{Name: "east-2", PodCIDRs: []netip.Prefix{netip.MustParsePrefix("10.1.2.0/24")}, Addresses: addressesOf("10.1.1.7", "10.1.2.1", "192.0.2.1", "192.0.2.2", "192.0.2.2")},
 		{Name: "east-3", Addresses: addressesOf("192.0.2.3")},
 	}
-	c := claimsOf(nodes)
+	c := claimsOf(nodes, true)
 	assert.Equal(t, addressesOf("192.0.2.1"), c.contested(nodes[0]))
 	assert.Equal(t, addressesOf("10.1.1.7", "192.0.2.1"), c.contested(nodes[1]), "a pod of another node, and the address of another node")
 	assert.Empty(t, c.contested(nodes[2]))
+	assert.Equal(t, addressesOf("192.0.2.1"), claimsOf(nodes, false).contested(nodes[1]), "the kubelet of another node states its range")
 }
 
 // rivals is a cluster whose second node states the address of the first one.
 type rivals struct{ cluster }
 
 func (*rivals) Nodes() []kube.Node {
-	return []kube.Node{{Name: "east-1", Addresses: addressesOf("192.0.2.1")}, {Name: "east-2", Addresses: addressesOf("192.0.2.1", "192.0.2.2")}}
+	return []kube.Node{
+		{Name: "east-1", Addresses: addressesOf("192.0.2.1")},
+		{Name: "east-2", Addresses: addressesOf("192.0.2.1", "192.0.2.2")},
+		{Name: "east-2-before", Addresses: addressesOf("192.0.2.2")}, // it has no agent
+	}
 }
 
 func TestSiteHasTheContestedAddressesOfBothNodes(t *testing.T) {

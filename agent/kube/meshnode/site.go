@@ -131,12 +131,23 @@ func (s *Site) useCache() {
 	s.latest.Set(site)
 }
 
+// ownOf returns the Node with a name; the zero value: there is none.
+func ownOf(nodes []kube.Node, name string) kube.Node {
+	if i := slices.IndexFunc(nodes, func(n kube.Node) bool { return n.Name == name }); i >= 0 {
+		return nodes[i]
+	}
+	return kube.Node{}
+}
+
 // withPeers returns the site with the nodes that have a tunnel to this gateway. A
 // node that is a gateway by its label, or that the cluster no longer has, is none.
 func (s *Site) withPeers(specs map[string]Spec, refusal error) plan.Site {
 	site := s.cfg.Cluster.Current()
 	nodes := s.cfg.Cluster.Nodes()
-	claimed := claimsOf(nodes)
+	claimed := claimsOf(slices.DeleteFunc(slices.Clone(nodes), func(n kube.Node) bool {
+		_, exists := specs[n.Name] // one that Kubernetes has not deleted yet may have the address of its successor
+		return !exists && !n.Gateway && n.Name != s.cfg.Node
+	}), len(ownOf(nodes, s.cfg.Node).PodCIDRs) > 0)
 	for _, n := range nodes {
 		if n.Name == s.cfg.Node {
 			site.Nodes.PodCIDRs = n.PodCIDRs

@@ -8,51 +8,63 @@ import (
 
 const (
 	// MaxContent is how many estimated bytes the services, exports and slices of all
-	// datacenters have together. The encoding is smaller: a snapshot or an archive of them
-	// and all other records fits into its limit of 256 MiB.
+	// datacenters have together, with what their clients have beyond freeResults. The encoding
+	// is smaller: a snapshot or an archive of them and all other records fits into its limit of
+	// 256 MiB.
 	MaxContent = 224 << 20
 
 	// freeContent is how much of it datacenters may use up to their limits. The rest is
 	// kept for datacenters that have little.
 	freeContent = 192 << 20
 
-	// maxKeptContent is how much of the rest is kept for each datacenter, in a federation
-	// of up to four.
+	// maxKeptContent is how much of the rest is kept for each datacenter.
 	maxKeptContent = 8 << 20
+
+	// freeResults is how much the stored results of the clients of a datacenter may have
+	// beside it. Honest ones acknowledge them, and have a hundredth of it.
+	freeResults = 2 << 20
 )
 
-// CheckContent returns why a datacenter in more may not add services, exports or slices, or
-// nil. Once the free part is used, only datacenters with less than an equal share of the rest
-// add some, so that some that fill the catalog neither keep the others from writing nor make
-// backups and joins fail. Other records do not count: without them a gateway cannot write.
+// CheckContent returns why a datacenter in more may not add to its services, exports or
+// slices, or nil. Once the free part is used, only datacenters with less than an equal share of
+// the rest add some, while there is any, so that some that fill the catalog neither keep the others
+// from writing nor make backups and joins fail. Without other records a gateway cannot write:
+// they do not count.
 func CheckContent(before, more Tally) *catalog.Refusal {
 	for dc, change := range more.of {
-		if change[resourceContent] <= 0 {
+		have := before.of[dc]
+		after := have
+		after.add(change, 1)
+		own := contentOf(after)
+		grown := own - contentOf(have)
+		if grown <= 0 {
 			continue
 		}
 		all, largest, members := before.content()
-		all += change[resourceContent]
-		share := min(maxKeptContent, (MaxContent-freeContent)/max(1, members))
-		own := before.of[dc][resourceContent] + change[resourceContent]
+		share := min(maxKeptContent, (MaxContent-freeContent)/max(1, members), MaxContent-(all-contentOf(have)))
+		all += grown
 		if all <= freeContent || own <= share {
 			continue
 		}
 		return &catalog.Refusal{
 			Code: catalog.CodeQuota, Field: "memory",
-			Message: fmt.Sprintf("the services, exports and slices of all datacenters would have %d bytes, those of datacenter %s %d; with more than %d bytes, a datacenter may have %d",
-				all, dc, own, freeContent, share),
+			Message: fmt.Sprintf("the services, exports and slices of all datacenters would have %d bytes, those of datacenter %s %d; with more than %d bytes, it may have %d",
+				all, dc, own, freeContent, max(0, share)),
 			Remedy: fmt.Sprintf("remove what is not needed in the datacenters, of which %s has most", largest),
 		}
 	}
 	return nil
 }
 
-// content returns the estimated bytes of the services, exports and slices of all datacenters,
-// the one that has most, and the number of those that are members.
+// contentOf returns what counts for CheckContent.
+func contentOf(u usage) int { return u[resourceContent] + max(0, u[resourceResults]-freeResults) }
+
+// content returns what all datacenters have together, the one that has most, and the number of those that are members.
 func (t *Tally) content() (all int, largest catalog.DatacenterName, members int) {
 	for dc, u := range t.of {
-		all += u[resourceContent]
-		if most := t.of[largest][resourceContent]; u[resourceContent] > most || u[resourceContent] == most && dc < largest {
+		own, most := contentOf(u), contentOf(t.of[largest])
+		all += own
+		if own > most || own == most && dc < largest {
 			largest = dc
 		}
 		if u[resourceGateways] > 0 {

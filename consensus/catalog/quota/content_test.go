@@ -2,6 +2,7 @@ package quota_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -52,6 +53,36 @@ func TestDatacentersThatFillTheCatalogKeepNoOtherFromWriting(t *testing.T) {
 		assert.GreaterOrEqual(t, added, test.share*3/4, "the honest one of %d", test.members)
 		assert.LessOrEqual(t, all+added, quota.MaxContent)
 	}
+}
+
+// A share depends on the number of members, and those that came before may have a larger one.
+func TestDatacentersThatJoinOneAfterAnotherDoNotExceedTheMemoryOfAll(t *testing.T) {
+	tally, all := quota.NewTally(), 0
+	for i := range 64 {
+		dc := catalog.DatacenterName(fmt.Sprint("dc", i))
+		tally.Add(gateways(1, dc))
+		added, refusal := fill(&tally, dc)
+		require.NotNil(t, refusal)
+		all += added
+	}
+	assert.LessOrEqual(t, all, quota.MaxContent)
+}
+
+func TestResultsThatAClientDoesNotAcknowledgeCount(t *testing.T) {
+	tally := gateways(1, "a", "b", "c", "d", "e", "f")
+	for _, dc := range []catalog.DatacenterName{"b", "c", "d", "e", "a"} {
+		_, refusal := fill(&tally, dc)
+		require.NotNil(t, refusal)
+	}
+	client := func(n int) *catalog.Client {
+		text := strings.Repeat("x", 700)
+		return &catalog.Client{Author: "b/gw0", Results: slices.Repeat([]catalog.StoredResult{{Refusal: &catalog.Refusal{Message: text, Remedy: text}}}, n)}
+	}
+	few, many := quota.NewTally(), quota.NewTally()
+	few.Replace(nil, client(1000))
+	assert.Nil(t, quota.CheckContent(tally, few))
+	many.Replace(nil, client(10_000))
+	assert.NotNil(t, quota.CheckContent(tally, many))
 }
 
 func TestRecordsWithoutWhichAGatewayCannotWriteAreAddedToAFullCatalog(t *testing.T) {

@@ -132,5 +132,6 @@ func (l Limits) byResource() [resourceCount]limit {
 		resourceClients:      {"clients", l.Clients, "find out why the gateways restart so often; the records of a process are deleted after a day"},
 		resourceMemory:       {"memory", l.Memory, fewer},
 		resourceContent:      {"memory", l.Memory, fewer}, // see CheckContent for that of all together
+		resourceResults:      {"memory", l.Memory, fewer},
 	}
 }

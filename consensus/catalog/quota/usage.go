@@ -21,6 +21,7 @@ const (
 	resourceClients
 	resourceMemory  // estimated bytes
 	resourceContent // those of services, exports and slices
+	resourceResults // those of the results of clients
 	resourceCount
 )
 
@@ -128,7 +129,8 @@ func costOf(record any) (owner catalog.DatacenterName, u usage, ok bool) {
 		return r.Datacenter, u, true
 	case *catalog.Client:
 		u[resourceClients] = 1
-		u[resourceMemory] += memoryOfResults(r.Results)
+		u[resourceResults] = memoryOfResults(r.Results)
+		u[resourceMemory] += u[resourceResults]
 		return r.Author.Datacenter(), u, true
 	}
 	return "", usage{}, false

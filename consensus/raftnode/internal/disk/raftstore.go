@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 
@@ -14,8 +15,9 @@ import (
 type raftStore struct {
 	raft.LogStore
 	raft.StableStore
-	path string // of the log
-	fail func(error)
+	path    string        // of the log
+	applied func() uint64 // index of the last entry that is in the local copy of the catalog
+	fail    func(error)
 }
 
 var (
@@ -44,7 +46,22 @@ func (s *raftStore) StoreLogs(entries []*raft.Log) error {
 	return s.write(func() error { return s.LogStore.StoreLogs(entries) })
 }
 
+// errApplied is the reason why entries are not deleted.
+var errApplied = errors.New("entries that are applied are not replaced")
+
+// DeleteRange implements raft.LogStore. It refuses to delete the end of a log from an entry
+// that is applied, as an entry of another term in its place would have it: no honest leader
+// has one. What the entry changed would stay in this copy of the catalog only. Raft ignores
+// such a message.
 func (s *raftStore) DeleteRange(from, to uint64) error {
+	var first uint64
+	err := protect(func() (err error) {
+		first, err = s.FirstIndex()
+		return err
+	})
+	if err == nil && from > first && from <= s.applied() {
+		return errApplied
+	}
 	return s.write(func() error { return s.LogStore.DeleteRange(from, to) })
 }
 

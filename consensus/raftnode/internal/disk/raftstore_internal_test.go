@@ -81,3 +81,20 @@ func TestErrorsOfTheStoreNamePathAndRemedy(t *testing.T) {
 		require.ErrorIs(t, err, tc.err)
 	}
 }
+
+// Raft deletes the end of a log for an entry of another term, and the beginning when it has a
+// snapshot.
+func TestTheEndOfALogIsNotDeletedFromAnEntryThatIsApplied(t *testing.T) {
+	log := raft.NewInmemStore()
+	for index := uint64(1); index <= 6; index++ {
+		require.NoError(t, log.StoreLog(&raft.Log{Index: index, Term: 1}))
+	}
+	s := &raftStore{LogStore: log, applied: func() uint64 { return 4 }, fail: func(err error) { t.Error(err) }}
+	require.ErrorIs(t, s.DeleteRange(4, 6), errApplied)
+	require.NoError(t, s.GetLog(4, new(raft.Log)))
+	require.NoError(t, s.GetLog(6, new(raft.Log)))
+	require.NoError(t, s.DeleteRange(5, 6))
+	require.ErrorIs(t, s.GetLog(5, new(raft.Log)), raft.ErrLogNotFound)
+	require.NoError(t, s.DeleteRange(1, 2))
+	require.ErrorIs(t, s.GetLog(2, new(raft.Log)), raft.ErrLogNotFound)
+}

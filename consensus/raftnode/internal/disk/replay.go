@@ -22,6 +22,7 @@ func (s *Store) Replay(f raft.FSM) error {
 			return err
 		}
 	}
+	s.replayed = from
 	if err := s.verifyLog(from); err != nil {
 		return err
 	}
@@ -40,6 +41,7 @@ func (s *Store) Replay(f raft.FSM) error {
 			}
 			return corrupt(s.logPath(), err)
 		}
+		s.replayed = index
 		if entry.Type != raft.LogCommand {
 			continue
 		}

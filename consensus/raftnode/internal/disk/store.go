@@ -39,6 +39,7 @@ type Store struct {
 	snaps     snapshotStore
 	disk      Disk                  // nil: that of the host
 	beforeCut func(from, to uint64) // nil: nothing
+	replayed  uint64                // see Replayed
 }
 
 // Open opens dir, and creates it if missing. kind is that of its log, which is
@@ -190,7 +191,14 @@ func (s *Store) StartRaft(cfg *raft.Config, machine raft.FSM, trans raft.Transpo
 		return nil, err
 	}
 	_, stable := s.watched()
-	disk := &raftStore{LogStore: s.log, StableStore: stable, path: s.logPath(), fail: stop}
+	applied := func() uint64 {
+		r := started.Load()
+		if r == nil {
+			return s.replayed
+		}
+		return max(s.replayed, r.AppliedIndex())
+	}
+	disk := &raftStore{LogStore: s.log, StableStore: stable, path: s.logPath(), applied: applied, fail: stop}
 	// The cache is in front of disk, because it returns the errors of a log as text.
 	cache, err := raft.NewLogCache(logCacheSize, disk)
 	if err != nil {
@@ -223,10 +231,14 @@ func (s *Store) FirstIndex() uint64 {
 	return first
 }
 
+// Replayed returns the index of the last entry that Replay has applied. Raft applies the
+// entries after its snapshot again.
+func (s *Store) Replayed() uint64 { return s.replayed }
+
 // Term returns the term of an entry of the log; false: the log does not have it.
 func (s *Store) Term(index uint64) (uint64, bool) {
 	var entry raft.Log
-	if err := s.logs().GetLog(index, &entry); err != nil {
+	if err := s.log.GetLog(index, &entry); err != nil {
 		return 0, false // raft finds it, too
 	}
 	return entry.Term, true

@@ -126,7 +126,7 @@ func (in *inbound) pass(p *passage, rpc raft.RPC, closed <-chan struct{}) bool {
 	knowledge := in.knowledge()
 	refusal := knowledge.check(p.from, rpc.Command)
 	if refusal == nil {
-		refusal = in.checkApplied(p.from, rpc.Command, knowledge.Applied)
+		refusal = in.checkApplied(p.from, rpc.Command, knowledge)
 	}
 	if refusal == nil && isSnapshot && !in.snapshots.enter(p, knowledge.Leader) {
 		refusal = refuse("", "the snapshot of gateway %s is refused while that of another one is read", p.from)
@@ -171,12 +171,17 @@ func (in *inbound) pass(p *passage, rpc raft.RPC, closed <-chan struct{}) bool {
 
 // checkApplied refuses entries in the place of others that raft has applied. A leader has all
 // that was applied (Raft, figure 3, leader completeness); raft would delete its own entries,
-// and what they changed would stay in the catalog of this member only.
-func (in *inbound) checkApplied(from catalog.GatewayID, command any, applied uint64) *Refusal {
+// and what they changed would stay in the catalog of this member only. The store refuses what
+// is applied only after this (disk.raftStore).
+//
+// Raft answers a leader of an earlier term, which may not know that it leads no longer, with
+// its own one.
+func (in *inbound) checkApplied(from catalog.GatewayID, command any, k Knowledge) *Refusal {
 	m, isAppend := command.(*raft.AppendEntriesRequest)
-	if !isAppend {
+	if !isAppend || m.Term < k.Own {
 		return nil
 	}
+	applied := max(k.Applied, in.cfg.Store.Replayed())
 	for _, entry := range m.Entries {
 		if entry.Index > applied {
 			break // so do the later ones: see checkEntry

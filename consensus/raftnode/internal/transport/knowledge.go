@@ -28,6 +28,7 @@ const maxConfiguration = 8 << 20
 // Knowledge is by what this member judges whether a gateway may send it a message.
 type Knowledge struct {
 	Term          uint64              // of this member, or a later one that a majority reports
+	Own           uint64              // of raft on this member; set by Senders.Extend
 	Applied       uint64              // index of the last entry that raft has applied
 	Leader        catalog.GatewayID   // of the current term; empty: unknown
 	Configuration raft.Configuration  // the latest; empty: this member has just joined

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -16,6 +17,8 @@ const (
 	maxResent = 512 << 20
 	// resentPerSecond is how many more it gets in a second.
 	resentPerSecond = 1 << 20
+	// maxResentTo is how many members are remembered at least.
+	maxResentTo = 1024
 )
 
 // resent bounds what the leader sends again to members without a vote. Such a member can
@@ -32,13 +35,16 @@ type sentTo struct {
 	paid time.Time // until when what was sent again takes, at resentPerSecond
 }
 
-// take counts a message of entries, or of a snapshot of some bytes, that a member is sent now.
-// It returns an error if the member has to wait for it.
+// take counts a message of entries, or of a snapshot of some bytes, that a member is sent now,
+// also if it does not arrive. It returns an error if the member has to wait for it.
 func (r *resent) take(to catalog.GatewayID, entries []*raft.Log, snapshot int64, now time.Time) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.to == nil {
 		r.to = make(map[catalog.GatewayID]*sentTo)
+	}
+	if len(r.to) > maxResentTo {
+		maps.DeleteFunc(r.to, func(_ catalog.GatewayID, s *sentTo) bool { return s.paid.Before(now) })
 	}
 	s := r.to[to]
 	if s == nil {
@@ -60,7 +66,7 @@ func (r *resent) take(to catalog.GatewayID, entries []*raft.Log, snapshot int64,
 		s.paid = now
 	}
 	paid := s.paid.Add(time.Duration(again) * time.Second / resentPerSecond)
-	if wait := paid.Sub(now.Add(maxResent / resentPerSecond * time.Second)); wait > 0 {
+	if wait := paid.Sub(now.Add(maxResent / resentPerSecond * time.Second)); wait > 0 && s.paid.After(now) {
 		return fmt.Errorf("gateway %s has no vote, and was sent more than %d bytes again: it gets more in %v", to, maxResent, wait.Round(time.Second))
 	}
 	s.last, s.paid = last, paid

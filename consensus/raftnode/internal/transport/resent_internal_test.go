@@ -38,6 +38,8 @@ func TestAMemberWithoutAVoteIsSentTheSameAgainAtABoundedRate(t *testing.T) {
 	require.Error(t, r.take("b/0", nil, 1<<20, now), "a snapshot counts, too")
 	require.NoError(t, r.take("b/0", entriesOf(2001, 2001), 0, now), "a new entry does not")
 	require.NoError(t, r.take("c/0", nil, 1<<20, now), "each member has its own")
+	require.NoError(t, r.take("d/0", nil, 2*maxResent, now), "a snapshot that is larger is sent once")
+	require.Error(t, r.take("d/0", nil, 1, now))
 	require.NoError(t, r.take("b/0", entriesOf(1, 16), 0, now.Add(16*time.Second)))
 	require.Error(t, r.take("b/0", entriesOf(1, 1), 0, now.Add(16*time.Second)))
 }

@@ -106,6 +106,7 @@ func (s *Senders) Admitted(now time.Time) []catalog.GatewayID {
 // Extend adds to k what a member has learned beside its own configuration.
 func (s *Senders) Extend(k Knowledge, now time.Time) Knowledge {
 	later := s.Later(now)
+	k.Own = k.Term
 	k.Term, k.Named = max(k.Term, later.Term), ids(later)
 	if len(k.Configuration.Servers) > 0 {
 		return k

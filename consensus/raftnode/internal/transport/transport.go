@@ -58,6 +58,8 @@ type Store interface {
 	FirstIndex() uint64
 	// Term returns the term of an entry; false: the log does not have it.
 	Term(index uint64) (uint64, bool)
+	// Replayed returns the index of the last entry that was applied before raft began.
+	Replayed() uint64
 	// Written returns the highest index, at most commit, up to which all entries are on
 	// the disk: no other member learns that a later entry is committed.
 	Written(commit uint64) uint64

@@ -21,14 +21,18 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
-// memoryStore is a Store whose log is empty.
+// memoryStore is a Store of a log with an entry of each index, or without entries.
 type memoryStore struct {
+	term      uint64 // of all entries; 0: there are none
+	replayed  uint64
 	unwritten uint64 // the first entry that is not on the disk; 0: all are
 	flush     func() error
 }
 
-func (memoryStore) FirstIndex() uint64         { return 0 }
-func (memoryStore) Term(uint64) (uint64, bool) { return 0, false }
+func (memoryStore) FirstIndex() uint64 { return 0 }
+func (s memoryStore) Replayed() uint64 { return s.replayed }
+
+func (s memoryStore) Term(uint64) (uint64, bool) { return s.term, s.term > 0 }
 
 func (s memoryStore) Written(commit uint64) uint64 {
 	if s.unwritten == 0 {
