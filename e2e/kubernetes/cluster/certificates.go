@@ -18,9 +18,13 @@ import (
 type certificates struct {
 	ca                        []byte
 	server, serverKey         []byte // of the API server
-	admin, adminKey           []byte // of all components and of the console
+	admin                     credentials
 	accountKey, accountPublic []byte // for service account tokens
+	authority                 *authority
 }
+
+// credentials are a client certificate and its key, in PEM.
+type credentials struct{ certificate, key []byte }
 
 // authority signs the certificates of one cluster.
 type authority struct {
@@ -29,10 +33,11 @@ type authority struct {
 	serial      int64
 }
 
-// newCertificates creates all certificates of a cluster, valid for a day.
+// newCertificates creates the certificates of a cluster that all its nodes share, valid
+// for a day.
 func newCertificates(addresses []netip.Addr) (certificates, error) {
-	var c certificates
 	ca := &authority{}
+	c := certificates{authority: ca}
 	template := &x509.Certificate{
 		Subject: pkix.Name{CommonName: "kubernetes"}, IsCA: true, BasicConstraintsValid: true,
 		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
@@ -54,16 +59,21 @@ func newCertificates(addresses []netip.Addr) (certificates, error) {
 	if c.server, c.serverKey, err = ca.sign(server); err != nil {
 		return c, err
 	}
-	c.admin, c.adminKey, err = ca.sign(&x509.Certificate{
-		Subject:     pkix.Name{CommonName: "admin", Organization: []string{"system:masters"}},
-		KeyUsage:    x509.KeyUsageDigitalSignature,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
-	})
-	if err != nil {
+	if c.admin, err = ca.client("admin", "system:masters"); err != nil {
 		return c, err
 	}
 	c.accountPublic, c.accountKey, err = accountKeys()
 	return c, err
+}
+
+// client creates the credentials of a user in groups.
+func (a *authority) client(user string, groups ...string) (credentials, error) {
+	certificate, key, err := a.sign(&x509.Certificate{
+		Subject:     pkix.Name{CommonName: user, Organization: groups},
+		KeyUsage:    x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	})
+	return credentials{certificate: certificate, key: key}, err
 }
 
 // sign creates a key and its certificate. The first certificate is that of the

@@ -137,7 +137,7 @@ func (c *Cluster) server() string {
 func (c *Cluster) connect() error {
 	c.rest = &rest.Config{
 		Host: c.server(), QPS: -1,
-		TLSClientConfig: rest.TLSClientConfig{CAData: c.certificates.ca, CertData: c.certificates.admin, KeyData: c.certificates.adminKey},
+		TLSClientConfig: rest.TLSClientConfig{CAData: c.certificates.ca, CertData: c.certificates.admin.certificate, KeyData: c.certificates.admin.key},
 		Dial:            c.lab.console.DialContext,
 	}
 	var err error
@@ -148,14 +148,14 @@ func (c *Cluster) connect() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.clusters = append(l.clusters, c)
-	c.addTo(l.kubeconfig, c.Name())
+	c.addTo(l.kubeconfig, c.Name(), c.certificates.admin)
 	return l.writeKubeconfig()
 }
 
 // addTo adds the cluster to a kubeconfig.
-func (c *Cluster) addTo(config *clientcmdapi.Config, name string) {
+func (c *Cluster) addTo(config *clientcmdapi.Config, name string, user credentials) {
 	config.Clusters[name] = &clientcmdapi.Cluster{Server: c.server(), CertificateAuthorityData: c.certificates.ca}
-	config.AuthInfos[name] = &clientcmdapi.AuthInfo{ClientCertificateData: c.certificates.admin, ClientKeyData: c.certificates.adminKey}
+	config.AuthInfos[name] = &clientcmdapi.AuthInfo{ClientCertificateData: user.certificate, ClientKeyData: user.key}
 	config.Contexts[name] = &clientcmdapi.Context{Cluster: name, AuthInfo: name}
 	config.CurrentContext = cmp.Or(config.CurrentContext, name)
 }

@@ -94,11 +94,13 @@ func (n *Node) cniConfig() []byte {
 	return text
 }
 
-// writeKubeconfig writes the node's kubeconfig, with the certificate that all
-// components share.
-func (n *Node) writeKubeconfig() error {
+// kubeconfigOf returns the file with the credentials of a program.
+func kubeconfigOf(program string) string { return configDir + "/" + program + ".kubeconfig" }
+
+// writeKubeconfig writes the kubeconfig of a program of the node.
+func (n *Node) writeKubeconfig(program string, user credentials) error {
 	config := clientcmdapi.NewConfig()
-	n.cluster.addTo(config, n.cluster.Name())
+	n.cluster.addTo(config, n.cluster.Name(), user)
 	text, err := clientcmd.Write(*config)
 	if err != nil {
 		return fmt.Errorf("encode kubeconfig: %w", err)
@@ -106,5 +108,5 @@ func (n *Node) writeKubeconfig() error {
 	if err := n.host.WriteFile(caFile, n.cluster.certificates.ca, 0o644); err != nil {
 		return err
 	}
-	return n.host.WriteFile(kubeconfigFile, text, 0o600)
+	return n.host.WriteFile(kubeconfigOf(program), text, 0o600)
 }

@@ -34,9 +34,9 @@ func (c *Cluster) startControlPlane(ctx context.Context) error {
 		return err
 	}
 	err := errors.Join(
-		first.writeKubeconfig(),
+		first.writeKubeconfig("admin", c.certificates.admin),
 		first.run("kube-controller-manager", c.controllerManagerArgs()...),
-		first.run("kube-scheduler", "--kubeconfig", kubeconfigFile, "--leader-elect=false", "--bind-address=127.0.0.1"),
+		first.run("kube-scheduler", "--kubeconfig", kubeconfigOf("admin"), "--leader-elect=false", "--bind-address=127.0.0.1"),
 	)
 	for _, n := range c.nodes {
 		err = errors.Join(err, n.startKubelet())
@@ -63,7 +63,7 @@ func (c *Cluster) writeCertificates() error {
 	for name, content := range map[string][]byte{
 		"ca.crt":        c.certificates.ca,
 		"apiserver.crt": c.certificates.server, "apiserver.key": c.certificates.serverKey,
-		"admin.crt": c.certificates.admin, "admin.key": c.certificates.adminKey,
+		"admin.crt": c.certificates.admin.certificate, "admin.key": c.certificates.admin.key,
 		"accounts.pub": c.certificates.accountPublic, "accounts.key": c.certificates.accountKey,
 	} {
 		errs = append(errs, c.nodes[0].host.WriteFile(configDir+"/"+name, content, 0o600))
@@ -94,13 +94,15 @@ func (c *Cluster) apiServerArgs() []string {
 		"--service-account-issuer", "https://kubernetes.default.svc.cluster.local",
 		"--service-account-key-file", configDir + "/accounts.pub", "--service-account-signing-key-file", configDir + "/accounts.key",
 		"--service-cluster-ip-range", join(c.options.ServiceCIDRs),
-		"--authorization-mode", "RBAC", "--allow-privileged",
+		// As installers configure it: a kubelet may change only its own Node, and read only
+		// what the pods on it refer to.
+		"--authorization-mode", "Node,RBAC", "--enable-admission-plugins", "NodeRestriction", "--allow-privileged",
 	}
 }
 
 func (c *Cluster) controllerManagerArgs() []string {
 	args := []string{
-		"--kubeconfig", kubeconfigFile, "--leader-elect=false", "--bind-address", "127.0.0.1",
+		"--kubeconfig", kubeconfigOf("admin"), "--leader-elect=false", "--bind-address", "127.0.0.1",
 		"--service-account-private-key-file", configDir + "/accounts.key", "--root-ca-file", caFile,
 		"--service-cluster-ip-range", join(c.options.ServiceCIDRs),
 	}

@@ -20,10 +20,9 @@ import (
 
 // Files in the node's own /var/lib and /run.
 const (
-	configDir      = "/var/lib/kubernetes"
-	kubeconfigFile = configDir + "/kubeconfig"
-	caFile         = configDir + "/ca.crt"
-	runtimeSocket  = "/run/containerd/containerd.sock"
+	configDir     = "/var/lib/kubernetes"
+	caFile        = configDir + "/ca.crt"
+	runtimeSocket = "/run/containerd/containerd.sock"
 )
 
 // Node is a node of a cluster.
@@ -215,7 +214,7 @@ func (n *Node) loadImage(ctx context.Context, archive string) error {
 func (n *Node) startKubelet() error {
 	const config = configDir + "/kubelet.yaml"
 	err := errors.Join(
-		n.writeKubeconfig(),
+		n.writeCredentials(),
 		n.host.WriteFile(config, []byte(kubeletConfig(n.cluster.serviceAddress(10)[0])), 0o644),
 		n.host.WriteFile(configDir+"/resolv.conf", nil, 0o644), // there is no uplink
 	)
@@ -223,9 +222,9 @@ func (n *Node) startKubelet() error {
 		return err
 	}
 	return errors.Join(
-		n.run("kubelet", "--config", config, "--kubeconfig", kubeconfigFile, "--hostname-override", n.Name,
+		n.run("kubelet", "--config", config, "--kubeconfig", kubeconfigOf(Kubelet), "--hostname-override", n.Name,
 			"--node-ip", join(n.Addresses), "--cert-dir", "/var/lib/kubelet/pki"),
-		n.run("kube-proxy", "--kubeconfig", kubeconfigFile, "--hostname-override", n.Name,
+		n.run("kube-proxy", "--kubeconfig", kubeconfigOf(KubeProxy), "--hostname-override", n.Name,
 			"--proxy-mode", string(n.cluster.options.ProxyMode), "--cluster-cidr", join(n.cluster.options.PodCIDRs),
 			"--conntrack-max-per-core", "0"), // not writable in a network namespace
 	)
