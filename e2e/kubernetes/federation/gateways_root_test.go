@@ -37,7 +37,6 @@ func TestClusterWithSeveralGateways(t *testing.T) {
 	})
 	t.Run("an upgrade of the chart loses no request and keeps the shared state", func(t *testing.T) { tb.testUpgrade(t, all) })
 	t.Run("a rolling upgrade of the data planes loses no request", func(t *testing.T) { tb.testRollingUpgrades(t, all) })
-	t.Run("the credentials of a node that is no gateway permit no more than its routes", func(t *testing.T) { tb.testRogueNode(t) })
 	t.Run("removing and adding the label of a gateway loses no request", func(t *testing.T) { tb.testLabelRemoved(t, all) })
 	t.Run("the other gateway carries all traffic while a gateway is disconnected", func(t *testing.T) { tb.testOutage(t, all) })
 	t.Run("replacing the CA of each cluster loses no request", func(t *testing.T) { tb.testRotation(t, all) })
