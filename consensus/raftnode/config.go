@@ -22,7 +22,7 @@ type Config struct {
 	LogStore   LogStore // Open converts a log that is elsewhere; empty: as it is, and WAL in a new directory
 	Timers     Timers   // zero: LAN
 	// SnapshotThreshold is the number of log entries after which raft takes the
-	// next snapshot; zero: 16384.
+	// next snapshot; zero: 16384. At most twice as many are kept before a snapshot.
 	SnapshotThreshold uint64
 	// ProposeTimeout bounds each call that needs the leader; zero: 10 s.
 	ProposeTimeout time.Duration

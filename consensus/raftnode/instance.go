@@ -51,6 +51,7 @@ func (n *Node) raftConfig() *raft.Config {
 	cfg.LocalID = raft.ServerID(n.cfg.ID)
 	n.timers.Load().applyTo(cfg)
 	cfg.SnapshotThreshold = n.cfg.SnapshotThreshold
+	cfg.TrailingLogs = min(cfg.TrailingLogs, 2*n.cfg.SnapshotThreshold) // a low threshold is there to keep the log short
 	cfg.Logger = hclogger.New(n.log)
 	cfg.NoLegacyTelemetry = true
 	// The caller of Run decides what a removed member does.
