@@ -5,6 +5,11 @@ package history_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"syscall"
+	"time"
 
 	"connectrpc.com/connect"
 
@@ -33,22 +38,49 @@ func (a *agent) Put(ctx context.Context, key, value string) (uint64, history.Out
 		Labels: map[string]string{"value": value},
 	}
 	response, err := a.client().RegisterService(ctx, connect.NewRequest(&controlpb.RegisterServiceRequest{Service: service}))
-	if err != nil || response.Msg.GetQueued() {
-		return 0, history.Unknown // it may have reached meshd, which stores it until it is written
+	switch {
+	case notSent(err):
+		return 0, history.NotDone
+	case err != nil: // it may be in the catalog only, from which meshd removes what it has not stored
+		return 0, history.Failed
+	case response.Msg.GetQueued(): // meshd stores it until it is written
+		return 0, history.Unknown
 	}
 	return response.Msg.GetIndex(), history.Done
+}
+
+// writeLong registers a service that is as large as one may be. It has no clients.
+func (a *agent) writeLong(ctx context.Context, number, version int) {
+	labels := map[string]string{"version": fmt.Sprint(version)}
+	for i := range 15 {
+		labels[fmt.Sprintf("filler-%d", i)] = strings.Repeat("x", 240)
+	}
+	_, err := a.client().RegisterService(ctx, connect.NewRequest(&controlpb.RegisterServiceRequest{Service: &catalogpb.Service{
+		Namespace: "test", Name: fmt.Sprintf("filler-%d", number), Address: a.address,
+		Ports: []*catalogpb.Port{{Name: "http", Protocol: "tcp", Number: 80}}, Labels: labels,
+	}}))
+	if err != nil {
+		sleep(ctx, 100*time.Millisecond)
+	}
 }
 
 // Delete implements history.Member.
 func (a *agent) Delete(ctx context.Context, key string) (uint64, history.Outcome) {
 	response, err := a.client().DeregisterService(ctx, connect.NewRequest(&controlpb.DeregisterServiceRequest{Namespace: "test", Name: key}))
 	switch {
+	case notSent(err):
+		return 0, history.NotDone
 	case err != nil || response.Msg.GetQueued():
 		return 0, history.Unknown
 	case response.Msg.GetRemoved() == 0: // meshd has no registration: nothing is written
 		return 0, history.NotDone
 	}
 	return 0, history.Done
+}
+
+// notSent reports whether a call failed because no meshd listens.
+func notSent(err error) bool {
+	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, fs.ErrNotExist)
 }
 
 func modeOf(mode consensus.ReadMode) controlpb.ReadMode {

@@ -71,3 +71,20 @@ func TestWhatBreaksAPromiseIsFound(t *testing.T) {
 		})
 	}
 }
+
+func TestOnlyAWriteThatFailedMayBeUndone(t *testing.T) {
+	for outcome, undone := range map[Outcome]bool{Failed: true, Unknown: false} {
+		var h History
+		keys := &Keys{}
+		keys.Add("web")
+		c := &Client{History: &h, Keys: keys, Own: []string{"web"}, Repairs: true}
+		call := h.now()
+		for _, value := range []string{"a", ""} { // read by others before the writer has its answer
+			h.record(1, operation{key: "web"}, h.now(), value, h.now())
+		}
+		c.wrote(operation{"web", Put, "a"}, call, 0, outcome)
+		assert.Equal(t, undone, h.Check(time.Minute) == nil, outcome)
+		assert.Equal(t, undone, keys.hasEnded("web"), "later reads have no meaning")
+		assert.NotContains(t, c.Own, "web", "it writes another service")
+	}
+}

@@ -56,7 +56,7 @@ func RunSeed(t *testing.T, seed uint64, h *History) {
 	cancel()
 	others.Wait()
 	faults.settle()
-	last := &Client{History: h, Number: seedClients}
+	last := &Client{History: h, Number: seedClients, Keys: shared}
 	for _, key := range keys {
 		last.ReadLinear(context.Background(), owner, key, consensus.ConsistentRead)
 	}
