@@ -2,6 +2,7 @@ package dataplane
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,10 +19,11 @@ func TestDropsOfUnencryptedPacketsWakeAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		firewall := routestest.NewFilter()
 		require.NoError(t, firewall.Apply(t.Context(), routestest.SampleFirewall()))
-		var last drops
-		wakes := 0
+		var last atomic.Pointer[drops] // another goroutine reads it
+		last.Store(&drops{})
+		var wakes atomic.Int32
 		ctx, cancel := context.WithCancel(t.Context())
-		go watchDrops(ctx, firewall, func() drops { return last }, func() { wakes++ })
+		go watchDrops(ctx, firewall, func() drops { return *last.Load() }, func() { wakes.Add(1) })
 		await := func() {
 			time.Sleep(dropsInterval)
 			synctest.Wait()
@@ -29,22 +31,23 @@ func TestDropsOfUnencryptedPacketsWakeAtOnce(t *testing.T) {
 		pass := func() {
 			counters, err := firewall.Counters(t.Context())
 			require.NoError(t, err)
-			last = last.next(time.Now(), counters)
+			after := last.Load().next(time.Now(), counters)
+			last.Store(&after)
 		}
 		firewall.Count(routes.CounterUnencrypted, 5)
 		await()
-		assert.Zero(t, wakes, "no pass has read the counters")
+		assert.Zero(t, wakes.Load(), "no pass has read the counters")
 		pass()
 		firewall.Count(routes.CounterUnderlay, 1)
 		await()
-		assert.Zero(t, wakes)
+		assert.Zero(t, wakes.Load())
 		firewall.Count(routes.CounterUnencrypted, 1)
 		await()
-		assert.Equal(t, 1, wakes)
+		assert.EqualValues(t, 1, wakes.Load())
 		pass()
 		firewall.Count(routes.CounterUnencrypted, 1)
 		await()
-		assert.Equal(t, 1, wakes, "the problem is reported already")
+		assert.EqualValues(t, 1, wakes.Load(), "the problem is reported already")
 		cancel()
 		synctest.Wait()
 	})
