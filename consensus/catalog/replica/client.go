@@ -6,18 +6,13 @@ import (
 
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
+	"github.com/meshway/meshway/consensus/catalog/quota"
 )
 
-// Bounds of the results that are kept so that a retried command is applied once.
-const (
-	// clientRetention, in command time, is how long the results of an idle
-	// client are kept; a later retry is applied again.
-	clientRetention = 24 * time.Hour
-
-	// maxClients bounds the number of clients; the one that has been idle
-	// longest is removed first.
-	maxClients = 4096
-)
+// clientRetention, in command time, is how long the results of an idle client are kept, so
+// that a retried command is applied once; a later retry is applied again. quota.MaxClients
+// bounds the number of clients.
+const clientRetention = 24 * time.Hour
 
 // client compares cmd with the earlier commands of its client. It returns the
 // stored result of a retry, a refusal, or the record of the client. A command
@@ -98,11 +93,12 @@ func recordsOf(cmd *catalogpb.Command) (dc catalog.DatacenterName, g catalog.Gat
 	return dc, catalog.NewGatewayID(of, p.GetName())
 }
 
-// evictClients removes idle clients until there is room for one more. Limits keep
-// a datacenter from removing those of others so.
+// evictClients removes idle clients until there is room for one more. A leader that judges
+// what it writes lets no datacenter, and none that one has invited, remove those of others so:
+// see quota.CheckShared.
 func (w *writer) evictClients() {
 	for c := range each[catalog.Client](w.txn, tableClients, indexSeen) {
-		if w.clients < maxClients {
+		if w.clients < quota.MaxClients {
 			return
 		}
 		w.removeClient(c)

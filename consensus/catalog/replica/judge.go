@@ -119,7 +119,7 @@ func (j *judge) count(txn *table.Txn, changes []table.Change) *catalog.Refusal {
 	}
 	r := j.limits.Check(j.tally, more, settings(txn), j.sponsors)
 	if r == nil {
-		r = cmp.Or(quota.CheckTokens(j.tally, more), quota.CheckContent(j.tally, more))
+		r = cmp.Or(quota.CheckShared(j.tally, more), quota.CheckContent(j.tally, more))
 	}
 	if r != nil {
 		j.sponsors = nil // txn is not committed
