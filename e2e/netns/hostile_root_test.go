@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -44,12 +45,28 @@ var attacks = []struct {
 		h.forge(t, h.id, 1<<40)
 		h.as(t, member)
 	}},
-	{"it restores a snapshot without a federation", func(t *testing.T, h *hostile) {
+	{"it restores an archive that it has signed, and a snapshot without a federation", func(t *testing.T, h *hostile) {
 		var empty bytes.Buffer
 		require.NoError(t, replica.New().View().Encode(&empty))
-		h.requireRejected(t, &controlpb.LeaderOperationRequest{Operation: &controlpb.LeaderOperationRequest_RestoreSnapshot{
-			RestoreSnapshot: &controlpb.RestoreSnapshot{Archive: empty.Bytes()},
-		}})
+		file := filepath.Join(t.TempDir(), "catalog.snapshot")
+		meshctl(t, h.dc, "snapshot", "save", file)
+		saved, err := os.ReadFile(file)
+		require.NoError(t, err)
+		member := h.id
+		for _, archive := range [][]byte{empty.Bytes(), saved} {
+			restore := &controlpb.LeaderOperationRequest{Operation: &controlpb.LeaderOperationRequest_RestoreSnapshot{
+				RestoreSnapshot: &controlpb.RestoreSnapshot{Archive: archive},
+			}}
+			assert.ErrorContains(t, h.operate(t, restore), "a snapshot can be restored on the host of the leader only")
+			h.as(t, catalog.NewGatewayID(h.id.Datacenter(), "ghost")) // which no catalog has
+			for _, dc := range h.honest() {
+				err := h.port.Client().LeaderOperation(within(t, timeout), h.ids[dc], restore)
+				require.Error(t, err, "by %s", dc.Name)
+				assert.False(t, isUnreachable(err), "by %s: %v", dc.Name, err)
+				assert.NotContains(t, err.Error(), "a snapshot can be restored", "%s reads the operation of a gateway that is in no catalog", dc.Name)
+			}
+			h.as(t, member)
+		}
 	}},
 	{"it writes the records of other gateways and datacenters", func(t *testing.T, h *hostile) {
 		for _, dc := range h.honest() {

@@ -153,9 +153,15 @@ func (h *hostile) requireRefused(t *testing.T, commands ...*catalogpb.Command) {
 // requireRejected sends an operation of the leader, which must reject it.
 func (h *hostile) requireRejected(t *testing.T, operation *controlpb.LeaderOperationRequest) {
 	t.Helper()
-	assert.Error(t, h.callLeader(t, func(ctx context.Context, to catalog.GatewayID) error {
+	assert.Error(t, h.operate(t, operation), "%T was executed", operation.GetOperation())
+}
+
+// operate sends an operation of the leader, and returns its error.
+func (h *hostile) operate(t *testing.T, operation *controlpb.LeaderOperationRequest) error {
+	t.Helper()
+	return h.callLeader(t, func(ctx context.Context, to catalog.GatewayID) error {
 		return h.port.Client().LeaderOperation(ctx, to, operation)
-	}), "%T was executed", operation.GetOperation())
+	})
 }
 
 // callLeader calls the honest gateways in turn until one has answered as the leader, and
