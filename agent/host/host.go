@@ -37,9 +37,9 @@ type Host struct {
 	// Before returns a setting below /proc/sys as it was before Meshway changed it; nil:
 	// Meshway changes none.
 	Before func(key string) (string, error)
-	// APIServer is the address of the API server of the own cluster: host,
-	// host:port or a URL. A name is ignored, since its address may change.
-	APIServer string
+	// APIServer returns the addresses of the API server of the own cluster; nil: there is
+	// none.
+	APIServer func() []netip.Addr
 }
 
 // Observe returns the addresses, links and routes of this host, sorted. An
@@ -78,7 +78,11 @@ func (h Host) Observe(ctx context.Context) (plan.Host, error) {
 	}
 	observed.Advertised = advertised(ipv6Root, main, uplinks(list, own, observed.Underlay), h.forwardedIPv6())
 	observed.Routes, observed.NoIPv6 = main, noIPv6(ipv6Root)
-	observed.Needed = needed(h.APIServer, resolverFiles()...)
+	var server []netip.Addr
+	if h.APIServer != nil {
+		server = h.APIServer()
+	}
+	observed.Needed = needed(server, resolverFiles()...)
 	return observed, nil
 }
 

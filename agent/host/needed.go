@@ -2,7 +2,6 @@ package host
 
 import (
 	"net/netip"
-	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -18,9 +17,9 @@ func resolverFiles() []string {
 
 // needed returns the addresses without which the host does not work, sorted: the
 // API server and the resolvers. Files that cannot be read are ignored.
-func needed(apiServer string, resolvConf ...string) []plan.Need {
+func needed(apiServer []netip.Addr, resolvConf ...string) []plan.Need {
 	var list []plan.Need
-	if a, ok := addressIn(apiServer); ok {
+	for _, a := range apiServer {
 		list = append(list, plan.Need{Address: a, Use: "the API server"})
 	}
 	for _, file := range resolvConf {
@@ -40,16 +39,4 @@ func needed(apiServer string, resolvConf ...string) []plan.Need {
 	}
 	slices.SortFunc(list, func(a, b plan.Need) int { return a.Address.Compare(b.Address) })
 	return slices.Compact(list)
-}
-
-// addressIn returns the address in a host, a host:port or a URL.
-func addressIn(server string) (netip.Addr, bool) {
-	if u, err := url.Parse(server); err == nil && u.Host != "" {
-		server = u.Host
-	}
-	if at, err := netip.ParseAddrPort(server); err == nil {
-		return at.Addr().Unmap(), true
-	}
-	a, err := netip.ParseAddr(strings.Trim(server, "[]"))
-	return a.Unmap(), err == nil
 }

@@ -52,6 +52,7 @@ type clusterDaemon struct {
 	daemon
 	clients kube.Clients
 	roles   *kube.RoleWatcher
+	server  *kube.APIServer
 }
 
 // runInCluster runs the agent in the role that the label of the node gives it.
@@ -72,7 +73,16 @@ func (d daemon) runInCluster(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c := clusterDaemon{daemon: d, clients: clients, roles: roles}
+	server, err := kube.NewAPIServer(kube.APIServerConfig{
+		Client: clients.Kubernetes, Server: clients.Server, Resolve: host.Host{}.Resolve, Dir: d.cfg.DataDir, Log: d.log,
+	})
+	if err != nil {
+		return err
+	}
+	if err := server.ReadFirst(ctx); err != nil {
+		d.log.Warn("failed to read the addresses of the API server before the start", "err", err)
+	}
+	c := clusterDaemon{daemon: d, clients: clients, roles: roles, server: server}
 	supervisor := cluster.NewSupervisor(cluster.Config{
 		Roles:          roles,
 		Uninstallation: chart,
@@ -99,6 +109,7 @@ func (d daemon) runInCluster(ctx context.Context) error {
 	defer stop()
 	group.Go(func() error { return roles.Run(ctx) })
 	group.Go(func() error { return chart.Run(ctx) })
+	group.Go(func() error { return server.Run(ctx) })
 	group.Go(func() error {
 		defer stop()
 		return supervisor.Run(ctx)
@@ -130,7 +141,7 @@ func (d clusterDaemon) runGateway(ctx context.Context, started func(*membership.
 		return err
 	}
 	problems, services := new(cluster.Problems), new(cluster.RunningServices)
-	env := environment{site: site, problems: problems.All, services: services.Current, apiServer: d.clients.Server}
+	env := environment{site: site, problems: problems.All, services: services.Current, apiServer: d.server.Addresses}
 	siblings, err := d.newSiblings(discovery)
 	if err != nil {
 		return err
@@ -293,7 +304,7 @@ func (d clusterDaemon) newNode(key tunnel.PrivateKey, data dataplane.Kernel, rou
 			Mark:         d.cfg.Routing.Mark,
 			Routes:       routes.HostRoutes,
 			Before:       routes.SysctlBefore,
-			APIServer:    d.clients.Server,
+			APIServer:    d.server.Addresses,
 			Prefixes: func() []catalog.Prefix {
 				known, _ := reader.Current()
 				return known.PrefixesOf(d.cfg.Datacenter)

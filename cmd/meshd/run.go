@@ -129,7 +129,7 @@ func saveMemory() {
 type environment struct {
 	site      dataplane.Site
 	siblings  membership.Siblings // nil: this is the only gateway of its datacenter
-	apiServer string              // of the own cluster; empty: there is none
+	apiServer func() []netip.Addr // addresses of that of the own cluster; nil: there is none
 	// alongside runs as long as the agent; nil: nothing does.
 	alongside func(ctx context.Context, a *membership.Agent) error
 	// problems returns the problems of the environment; nil: there are none.
