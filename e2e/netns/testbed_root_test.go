@@ -150,7 +150,8 @@ func (tb *testbed) linkLane(g *gatewayHost, index int) {
 	}{{tb.west, g.Name(), fmt.Sprintf("mesh%d", index)}, {g, tb.west.Name(), "mesh0"}} {
 		run(tb.t, end.Host,
 			"ip link set dev "+end.device+" down",
-			"ip link set dev "+end.device+" name "+end.name+" address 02:00:00:00:00:07 arp off")
+			"ip link set dev "+end.device+" name "+end.name+" address 02:00:00:00:00:07 arp off",
+			"ip link set dev "+end.name+" alias "+tunnel.Alias)
 		for _, address := range end.laneAddresses(tb.t, end.name) {
 			run(tb.t, end.Host, "ip address add "+address.String()+" dev "+end.name)
 		}
