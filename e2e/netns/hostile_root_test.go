@@ -53,11 +53,14 @@ var attacks = []struct {
 		saved, err := os.ReadFile(file)
 		require.NoError(t, err)
 		member := h.id
-		for _, archive := range [][]byte{empty.Bytes(), saved} {
+		for refusal, archive := range map[string][]byte{
+			"a snapshot can be restored on the host of the leader only": empty.Bytes(),
+			"message size": saved, // no operation of a member is as large
+		} {
 			restore := &controlpb.LeaderOperationRequest{Operation: &controlpb.LeaderOperationRequest_RestoreSnapshot{
 				RestoreSnapshot: &controlpb.RestoreSnapshot{Archive: archive},
 			}}
-			assert.ErrorContains(t, h.operate(t, restore), "a snapshot can be restored on the host of the leader only")
+			assert.ErrorContains(t, h.operate(t, restore), refusal)
 			h.as(t, catalog.NewGatewayID(h.id.Datacenter(), "ghost")) // which no catalog has
 			for _, dc := range h.honest() {
 				err := h.port.Client().LeaderOperation(within(t, timeout), h.ids[dc], restore)
