@@ -38,10 +38,7 @@ func fill(t *quota.Tally, dc catalog.DatacenterName) (added int, refusal *catalo
 // may, in any number of members.
 func TestDatacentersThatFillTheCatalogKeepNoOtherFromWriting(t *testing.T) {
 	for _, test := range []struct{ members, share int }{{2, 8 << 20}, {4, 8 << 20}, {16, 2 << 20}, {64, 512 << 10}} {
-		var members []catalog.DatacenterName
-		for i := range test.members {
-			members = append(members, catalog.DatacenterName(fmt.Sprint("dc", i)))
-		}
+		members := numbered(test.members)
 		tally, all := gateways(1, members...), 0
 		for _, dc := range members[1:] {
 			added, refusal := fill(&tally, dc)

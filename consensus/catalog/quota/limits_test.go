@@ -17,6 +17,15 @@ import (
 
 func none() sponsor.Sponsors { return sponsor.Sponsors{} }
 
+// numbered returns n names of datacenters.
+func numbered(n int) []catalog.DatacenterName {
+	var names []catalog.DatacenterName
+	for i := range n {
+		names = append(names, catalog.DatacenterName(fmt.Sprint("dc", i)))
+	}
+	return names
+}
+
 // gateways returns the tally of n gateways of each datacenter.
 func gateways(n int, of ...catalog.DatacenterName) quota.Tally {
 	t := quota.NewTally()

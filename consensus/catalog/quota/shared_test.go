@@ -33,10 +33,7 @@ func invite(t *quota.Tally, dc catalog.DatacenterName) (created int, refusal *ca
 // create all tokens that they may, in any number of members.
 func TestDatacentersThatFillTheCatalogWithTokensKeepNoOtherFromInviting(t *testing.T) {
 	for _, test := range []struct{ members, share int }{{2, 16}, {5, 16}, {32, 16}, {100, 5}, {500, 1}} {
-		var members []catalog.DatacenterName
-		for i := range test.members {
-			members = append(members, catalog.DatacenterName(fmt.Sprint("dc", i)))
-		}
+		members := numbered(test.members)
 		tally, all := gateways(1, members...), 0
 		for _, dc := range members[1:] {
 			created, refusal := invite(&tally, dc)
@@ -69,10 +66,7 @@ func TestTokenIsRefusedWithTheSharesOfBoth(t *testing.T) {
 // member would make results of the others forgotten: an old write that is retried would be
 // applied again.
 func TestDatacentersThatFillTheCatalogWithClientsReplaceNoneOfOthers(t *testing.T) {
-	var members []catalog.DatacenterName
-	for i := range 30 {
-		members = append(members, catalog.DatacenterName(fmt.Sprint("dc", i)))
-	}
+	members := numbered(30)
 	tally, all := gateways(2, members...), 0
 	for _, dc := range members[1:] {
 		one := quota.NewTally()
