@@ -70,7 +70,7 @@ func usages(flags *pflag.FlagSet) string {
 			shown.AddFlag(flag)
 		}
 	})
-	return shown.FlagUsagesWrapped(100)
+	return shown.FlagUsagesWrapped(80)
 }
 
 // block returns text as a block of code of Markdown.

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"github.com/stretchr/testify/assert"
@@ -74,14 +73,7 @@ func TestShortHelpIsAnImperativeSentenceWithoutPeriod(t *testing.T) {
 }
 
 func TestHelpFitsIn80Columns(t *testing.T) {
-	eachCommand(func(_, cmd *cobra.Command) {
-		args := append(strings.Fields(cmd.CommandPath())[1:], "--help")
-		help := runAt(t.Context(), func(string) string { return "" }, "", args...).out
-		require.NotEmpty(t, help, cmd.CommandPath())
-		for line := range strings.Lines(help) {
-			assert.LessOrEqual(t, utf8.RuneCountInString(strings.TrimSuffix(line, "\n")), 80, "%s: %s", cmd.CommandPath(), line)
-		}
-	})
+	commandtest.CheckWidth(t, func() *cobra.Command { return newRootCommand(newApp(func(string) string { return "" }, nil, nil, nil)) })
 }
 
 func TestFlagsReachMeshd(t *testing.T) {

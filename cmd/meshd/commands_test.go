@@ -41,7 +41,11 @@ func TestWrongUsageExitsWith2AndOtherErrorsWith1(t *testing.T) {
 		{"config nonsense", 2, `unknown command "nonsense" for "meshd config"; see meshd config --help`},
 		{"completion tcsh", 2, `unknown command "tcsh" for "meshd completion"; see meshd completion --help`},
 		{"completion bash now", 2, `unknown command "now" for "meshd completion bash"; see meshd completion bash --help`},
-		{"help nonsense", 2, `unknown command "nonsense"; see meshd help --help`},
+		{"help nonsense", 2, `unknown command "nonsense" for "meshd"; see meshd help --help`},
+		{"rum", 2, `unknown command "rum" for "meshd", did you mean "run"?; see meshd --help`},
+		{"config chek", 2, `unknown command "chek" for "meshd config", did you mean "check"?; see meshd config --help`},
+		{"help config refrence", 2, `unknown command "refrence" for "meshd config", did you mean "reference"?; see meshd help --help`},
+		{"run --datadir=/x", 2, "unknown flag: --datadir, did you mean --data-dir?; see meshd run --help"},
 		{"help run", 0, ""},
 		{"man", 2, "meshd man needs the path of one directory, 0 arguments given"},
 		{"run --nonsense", 2, "unknown flag: --nonsense; see meshd run --help"},
@@ -63,6 +67,8 @@ func TestWrongUsageExitsWith2AndOtherErrorsWith1(t *testing.T) {
 		})
 	}
 }
+
+func TestHelpFitsIn80Columns(t *testing.T) { commandtest.CheckWidth(t, rootCommand) }
 
 var update = flag.Bool("update", false, "write the reference in the documentation")
 

@@ -12,11 +12,11 @@ func guardCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "guard",
 		Short: "Drop packets to other datacenters until meshd runs",
-		Long: `guard restores the firewall that meshd last applied on this host, if the host has
-none, and exits. Packets to the prefixes of other datacenters are then dropped until
-meshd run has its tunnels; without it, those that are sent between the start of the
-network and that of meshd leave unencrypted. A host that is in no federation stays as
-it is.
+		Long: `guard restores the firewall that meshd last applied on this host, if the host
+has none, and exits. Packets to the prefixes of other datacenters are then
+dropped until meshd run has its tunnels; without it, those that are sent between
+the start of the network and that of meshd leave unencrypted. A host that is in
+no federation stays as it is.
 
 The unit meshway-guard.service runs it at boot, before the network.`,
 		Args: cobra.NoArgs,

@@ -97,7 +97,7 @@ func TestImportDirections(t *testing.T) {
 			"agent/plan/sighting":  {"consensus/catalog"},
 			"agent/plan/tunnelend": {"agent/plan", "routes", "tunnel"},
 			"agent/requirement":    {"agent/notify", "agent/plan"},
-			"agent/status":         {"agent/config", "agent/plan", "agent/requirement", "consensus", "consensus/catalog", "routes", "tunnel"},
+			"agent/status":         {"agent/config", "agent/notify", "agent/plan", "agent/requirement", "consensus", "consensus/catalog", "routes", "tunnel"},
 			"agent":                {}, // documentation
 			"agent/state":          {},
 			"agent/dataplane": {
@@ -139,7 +139,7 @@ func TestImportDirections(t *testing.T) {
 			"agent/api/apiclient":               {"agent/api/apipb", "agent/api/apipb/apipbconnect", "agent/rpc", "consensus/catalog", "tunnel/secret"},
 			"agent/api/access":                  {"agent/api/apipb/apipbconnect", "agent/plaintext", "agent/rpc", "consensus/catalog"},
 			"agent/admin/adminclient":           {"agent/control/controlpb/controlpbconnect", "agent/rpc"}, // part of meshctl
-			"cmd/meshctl/internal/command":      {"agent/control/controlpb", "agent/suggest", "cmd/flagvalue", "cmd/meshctl/internal/fault"},
+			"cmd/meshctl/internal/command":      {"agent/control/controlpb", "cmd/flagvalue", "cmd/meshctl/internal/fault", "cmd/nearest"},
 			"cmd/meshctl/internal/corefile":     {},
 			"cmd/meshctl/internal/coredns":      {"cmd/meshctl/internal/corefile", "cmd/meshctl/internal/fault"},
 			"cmd/meshctl/internal/fault":        {"agent/admin/adminclient", "agent/rpc", "consensus/catalog"},
@@ -210,7 +210,7 @@ func TestImportDirections(t *testing.T) {
 			"golang.zx2c4.com/wireguard":     {"tunnel/device", "tunnel/kernel", "tunnel/userspace"},
 			"sigs.k8s.io/knftables":          {"routes/nft"},
 			"github.com/prometheus":          {"agent/status"},
-			"github.com/spf13/cobra":         {"cmd/meshd", "cmd/meshctl", "cmd/meshctl/internal/command", "cmd/meshctl/internal/stdio", "cmd/meshctl/internal/watch", "cmd/manual", "cmd/commandtest"},
+			"github.com/spf13/cobra":         {"cmd/meshd", "cmd/meshctl", "cmd/meshctl/internal/command", "cmd/meshctl/internal/stdio", "cmd/meshctl/internal/watch", "cmd/manual", "cmd/nearest", "cmd/commandtest"},
 			"connectrpc.com/connect":         {"agent/admin", "agent/admin/adminclient", "agent/api", "agent/api/access", "agent/api/apiclient", "agent/api/apipb/apipbconnect", "agent/control", "agent/control/controlpb/controlpbconnect", "agent/member", "agent/rpc", "cmd/meshctl", "cmd/meshctl/internal/completion", "cmd/meshctl/internal/fault", "cmd/meshctl/internal/progress", "cmd/meshctl/internal/recovery", "cmd/meshctl/internal/retry"},
 			"k8s.io/":                        {"agent/kube/"}, // the agent runs without Kubernetes too
 		} {

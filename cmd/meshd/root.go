@@ -4,13 +4,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/meshway/meshway/agent/build"
 	"github.com/meshway/meshway/agent/config"
 	"github.com/meshway/meshway/cmd/flagvalue"
 	"github.com/meshway/meshway/cmd/manual"
+	"github.com/meshway/meshway/cmd/nearest"
 )
 
 // DefaultConfigFile is read when --config is not given and the file exists.
@@ -29,12 +32,8 @@ func rootCommand() *cobra.Command {
 		SilenceErrors: true,
 	}
 	root.AddCommand(runCommand(), wireguardCommand(), lanesCommand(), guardCommand(), uninstallCommand(), recoverCommand(), configCommand(), versionCommand(), manual.Command("meshd", exitStatus))
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		if flag, message, ok := flagvalue.Error(err); ok {
-			err = fmt.Errorf("%s: %s", flag, message)
-		}
-		return usageError{fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())}
-	})
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", ".FlagUsagesWrapped 80"))
+	root.SetFlagErrorFunc(flagError)
 	asParent(root)
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
@@ -42,9 +41,9 @@ func rootCommand() *cobra.Command {
 		switch cmd.Name() {
 		case "help": // cobra's prints the help of the program for an unknown command
 			cmd.Args = func(cmd *cobra.Command, args []string) error {
-				_, rest, err := cmd.Root().Find(args)
+				topic, rest, err := cmd.Root().Find(args)
 				if err == nil && len(rest) > 0 {
-					err = fmt.Errorf("unknown command %q", rest[0])
+					err = unknownCommand(topic, rest[0])
 				}
 				return err
 			}
@@ -79,9 +78,37 @@ func exitCode(err error) int {
 	return 1
 }
 
+// flagError returns the usageError of an unknown flag or a malformed value.
+func flagError(cmd *cobra.Command, err error) error {
+	var unknown *pflag.NotExistError
+	if flag, message, ok := flagvalue.Error(err); ok {
+		err = fmt.Errorf("%s: %s", flag, message)
+	} else if errors.As(err, &unknown) {
+		if near, ok := nearest.Flag(cmd, unknown.GetSpecifiedName()); ok {
+			err = fmt.Errorf("%w, did you mean --%s?", err, near)
+		}
+	}
+	return usageError{fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())}
+}
+
+// unknownCommand returns an error that names the subcommand of parent which word
+// resembles.
+func unknownCommand(parent *cobra.Command, word string) error {
+	if near, ok := nearest.Command(parent, word); ok {
+		return fmt.Errorf("unknown command %q for %q, did you mean %q?", word, parent.CommandPath(), near)
+	}
+	return fmt.Errorf("unknown command %q for %q", word, parent.CommandPath())
+}
+
 // asParent makes cmd print its help, and refuse all but its subcommands.
 func asParent(cmd *cobra.Command) *cobra.Command {
-	cmd.Args = cobra.NoArgs // its error names the unknown command
+	cmd.SuggestionsMinimumDistance = 2
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return nil
+		}
+		return unknownCommand(cmd, args[0])
+	}
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 	return cmd
 }

@@ -23,13 +23,13 @@ func uninstallCommand() *cobra.Command {
 firewall table from this host, and nothing else. The agent must be stopped.
 
 It refuses while the gateway is in a federation: run meshctl leave first, which
-removes the gateway from the catalog. --force uninstalls regardless. --keep-membership
-does, too, and the next meshd run continues in the federation. --purge also deletes the
-data directory with the keys of the datacenter.
+removes the gateway from the catalog. --force uninstalls regardless.
+--keep-membership does, too, and the next meshd run continues in the federation.
+--purge also deletes the data directory with the keys of the datacenter.
 
-With --cluster it is the pre-delete hook of the Helm chart: it waits until all agents
-of the cluster have left the federation and cleaned up their nodes, and deletes the
-API objects that they created.`,
+With --cluster it is the pre-delete hook of the Helm chart: it waits until all
+agents of the cluster have left the federation and cleaned up their nodes, and
+deletes the API objects that they created.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if cluster {

@@ -8,9 +8,9 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/meshway/meshway/agent/suggest"
 	"github.com/meshway/meshway/cmd/flagvalue"
 	"github.com/meshway/meshway/cmd/meshctl/internal/fault"
+	"github.com/meshway/meshway/cmd/nearest"
 )
 
 // Parent makes cmd a command that only groups others: without arguments it
@@ -23,7 +23,7 @@ func Parent(cmd *cobra.Command) *cobra.Command {
 			return cmd.Help()
 		}
 		f := fault.Usagef("unknown command %q of %s", args[0], cmd.CommandPath())
-		if near, ok := nearestCommand(cmd, args[0]); ok {
+		if near, ok := nearest.Command(cmd, args[0]); ok {
 			f.Remedy = fmt.Sprintf("did you mean `%s %s`?", cmd.CommandPath(), near)
 		} else if cmd.HasParent() {
 			f.Remedy = "use one of " + strings.Join(subcommands(cmd), ", ")
@@ -78,7 +78,7 @@ func FlagError(cmd *cobra.Command, err error) error {
 		f.Message = "unknown flag --" + unknown.GetSpecifiedName()
 		if shorts := unknown.GetSpecifiedShortnames(); shorts != "" {
 			f.Message = "unknown flag -" + unknown.GetSpecifiedName()
-		} else if near, ok := nearestFlag(cmd, unknown.GetSpecifiedName()); ok {
+		} else if near, ok := nearest.Flag(cmd, unknown.GetSpecifiedName()); ok {
 			f.Remedy = "did you mean --" + near + "?"
 		}
 	}
@@ -86,25 +86,4 @@ func FlagError(cmd *cobra.Command, err error) error {
 		f.Field, f.Message = flag, message
 	}
 	return f
-}
-
-// nearestCommand returns the subcommand that resembles word most of those that
-// cobra suggests, or cobra's first one: a subcommand that word is a prefix of,
-// or that lists it in SuggestFor.
-func nearestCommand(cmd *cobra.Command, word string) (string, bool) {
-	suggestions := cmd.SuggestionsFor(word)
-	if nearest, ok := suggest.Nearest(word, suggestions); ok {
-		return nearest, true
-	}
-	if len(suggestions) == 0 {
-		return "", false
-	}
-	return suggestions[0], true
-}
-
-// nearestFlag returns the flag of cmd that resembles word most.
-func nearestFlag(cmd *cobra.Command, word string) (string, bool) {
-	var names []string
-	cmd.Flags().VisitAll(func(flag *pflag.Flag) { names = append(names, flag.Name) })
-	return suggest.Nearest(word, names)
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/meshway/meshway/cmd/meshctl/internal/fault"
+	"github.com/meshway/meshway/cmd/nearest"
 )
 
 // Generated adds the commands help and completion, which cobra adds to a program when it
@@ -49,7 +50,7 @@ func checkTopic(cmd *cobra.Command, args []string) error {
 	}
 	unknown := append(rest, "")[0]
 	f := fault.Usagef("unknown command %q of %s", unknown, topic.CommandPath())
-	if near, ok := nearestCommand(topic, unknown); ok {
+	if near, ok := nearest.Command(topic, unknown); ok {
 		f.Remedy = "did you mean `" + cmd.CommandPath() + " " + near + "`?"
 	}
 	f.Usage = topic.CommandPath() + " --help"
