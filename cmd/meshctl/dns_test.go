@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -33,12 +34,17 @@ type dnsCluster struct {
 	written  time.Time
 	calls    []string
 	onPatch  func()
+	pods     string // the answer of kubectl get pods; empty: two that are ready
+	others   string // of further pods, none of which answers
 	// interrupt is whether meshctl is interrupted while it writes the Corefile.
 	interrupt bool
 }
 
 // lookupTXT answers as the pods do.
-func (d *dnsCluster) lookupTXT(_ context.Context, _ kubectl.Cluster, _, port, name string) ([]string, error) {
+func (d *dnsCluster) lookupTXT(_ context.Context, _ kubectl.Cluster, pod, port, name string) ([]string, error) {
+	if strings.Contains(d.others, pod+"/") {
+		return nil, errors.New("connection refused")
+	}
 	if port != "53" || name != "dns-version.clusterset.local" {
 		return nil, errors.New("not the record of the zone")
 	}
@@ -58,7 +64,7 @@ func (d *dnsCluster) kubectl(ctx context.Context, c kubectl.Cluster, in string, 
 	switch args[0] {
 	case "get":
 		if args[1] == "pods" {
-			return "coredns-1/53\ncoredns-2/\n", nil
+			return cmp.Or(d.pods, "coredns-1/53/True/\ncoredns-2//True/\n") + d.others, nil
 		}
 	case "patch":
 		var patch struct{ Data map[string]string }
@@ -156,6 +162,11 @@ func TestDNSEnableReturnsWhenCoreDNSHasReloaded(t *testing.T) {
 		"with a restart":         {dnsCluster{}, []string{"--restart"}, 0, fault.ExitOK, "CoreDNS answers", "reload"},
 		"CoreDNS rejects it":     {dnsCluster{reload: time.Second, rejects: true}, nil, 0, fault.ExitRefused, "unknown property", "CoreDNS answers"},
 		"CoreDNS never reloads":  {dnsCluster{}, nil, longTimeout, fault.ExitNoLeader, "2 CoreDNS pods do not use it yet", "CoreDNS answers"},
+		"pods that are not ready": {
+			dnsCluster{reload: 100 * time.Second, others: "evicted/53/False/\nfailing/53/False/\npending/53//\ndeleted/53/True/2026-01-02T03:04:05Z\n"},
+			nil, 100 * time.Second, fault.ExitOK, "pod coredns-2 uses the Corefile", "pod evicted",
+		},
+		"no pod is ready":        {dnsCluster{reload: time.Second, pods: "coredns-1/53/False/\n"}, nil, longTimeout, fault.ExitNoLeader, "1 CoreDNS pods do not use it yet: none is ready", "CoreDNS answers"},
 		"--timeout passes first": {dnsCluster{reload: 100 * time.Second}, []string{"--timeout", "10s"}, 10 * time.Second, fault.ExitNoLeader, "rollout restart", ""},
 	} {
 		t.Run(name, func(t *testing.T) {

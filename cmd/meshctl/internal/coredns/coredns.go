@@ -120,29 +120,25 @@ func (w *wait) timeout(waiting int) error {
 	return f
 }
 
-// pending counts the pods that do not use the Corefile yet, and prints the others once.
+// pending counts the ready pods that do not use the Corefile yet, and prints the others
+// once. A pod that is not ready, or is deleted, answers no client of the cluster; it reads
+// the Corefile when it starts.
 func (w *wait) pending(ctx context.Context) (waiting int, err error) {
-	list, err := w.server.Kubectl(ctx, "", "get", "pods", "-l", selector, "-o",
-		`jsonpath={range .items[*]}{.metadata.name}/{.spec.containers[*].ports[?(@.name=="dns-tcp")].containerPort}{"\n"}{end}`)
+	pods, err := w.pods(ctx)
 	if err != nil {
 		return 0, err
 	}
-	pods := strings.Fields(list)
-	if len(pods) == 0 {
-		return 0, &fault.Fault{
-			Code:    fault.ExitFailure,
-			Message: fmt.Sprintf("the Corefile is written, but namespace %[2]s has no pod with label %[1]s to wait for", selector, Namespace),
-			Remedy:  "find the CoreDNS pods of this cluster, or use --wait=false",
-		}
-	}
-	slices.Sort(pods)
 	w.last = nil
-	for _, entry := range pods {
-		pod, port, _ := strings.Cut(entry, "/")
-		if w.done[pod] {
+	ready := 0
+	for _, p := range pods {
+		if !p.ready {
 			continue
 		}
-		uses, err := w.uses(ctx, pod, cmp.Or(port, "53"))
+		ready++
+		if w.done[p.name] {
+			continue
+		}
+		uses, err := w.uses(ctx, p.name, p.port)
 		if err != nil {
 			return 0, err
 		}
@@ -150,10 +146,43 @@ func (w *wait) pending(ctx context.Context) (waiting int, err error) {
 			waiting++
 			continue
 		}
-		w.done[pod] = true
-		w.server.Hint("pod %s uses the Corefile", pod)
+		w.done[p.name] = true
+		w.server.Hint("pod %s uses the Corefile", p.name)
+	}
+	if ready == 0 {
+		w.last = errors.New("none is ready")
+		return len(pods), nil
 	}
 	return waiting, nil
+}
+
+// pod is a pod of CoreDNS.
+type pod struct {
+	name, port string
+	ready      bool // and not deleted
+}
+
+// pods returns the pods of CoreDNS by name, at least one.
+func (w *wait) pods(ctx context.Context) ([]pod, error) {
+	list, err := w.server.Kubectl(ctx, "", "get", "pods", "-l", selector, "-o",
+		`jsonpath={range .items[*]}{.metadata.name}/{.spec.containers[*].ports[?(@.name=="dns-tcp")].containerPort}`+
+			`/{.status.conditions[?(@.type=="Ready")].status}/{.metadata.deletionTimestamp}{"\n"}{end}`)
+	if err != nil {
+		return nil, err
+	}
+	var pods []pod
+	for _, entry := range slices.Sorted(strings.FieldsSeq(list)) {
+		fields := append(strings.Split(entry, "/"), "", "", "")
+		pods = append(pods, pod{name: fields[0], port: cmp.Or(fields[1], "53"), ready: fields[2] == "True" && fields[3] == ""})
+	}
+	if len(pods) == 0 {
+		return nil, &fault.Fault{
+			Code:    fault.ExitFailure,
+			Message: fmt.Sprintf("the Corefile is written, but namespace %[2]s has no pod with label %[1]s to wait for", selector, Namespace),
+			Remedy:  "find the CoreDNS pods of this cluster, or use --wait=false",
+		}
+	}
+	return pods, nil
 }
 
 // uses reports whether a pod uses the Corefile. It returns an error if the pod has
