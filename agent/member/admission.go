@@ -35,6 +35,10 @@ type Admission struct {
 	Log    *slog.Logger
 }
 
+// copyAgain is the remedy for a gateway without its copy of the catalog. It gives up the
+// membership only if the others can admit the gateway again.
+const copyAgain = "run meshctl raft list-peers on another gateway, and only if it shows a leader, run meshd uninstall --force here and join again"
+
 // Current returns the stored membership of this gateway; false: it has none.
 func (a *Admission) Current() (identity.Membership, bool, error) {
 	stored, ok, err := a.Store.Membership()
@@ -50,7 +54,7 @@ func (a *Admission) Current() (identity.Membership, bool, error) {
 	}
 	if !has && !seedOf(a.Store.RaftDir()).exists() {
 		return identity.Membership{}, false, fmt.Errorf("the gateway is a member of federation %s, but its catalog in %s is missing: "+
-			"restore the directory, or leave with meshd uninstall --force and join again", stored.FederationName, a.Store.RaftDir())
+			"restore the directory; or %s", stored.FederationName, a.Store.RaftDir(), copyAgain)
 	}
 	return stored, true, nil
 }

@@ -63,7 +63,7 @@ func (s seed) plant(node *raftnode.Node) error {
 	}
 	state, err := replica.Decode(bytes.NewReader(data))
 	if err != nil {
-		return fmt.Errorf("the copy of the catalog in %s is corrupt: %w: leave with meshd uninstall --force and join again", s.catalog, err)
+		return fmt.Errorf("the copy of the catalog in %s is corrupt: %w: %s", s.catalog, err, copyAgain)
 	}
 	return node.Seed(state.View(), s.electorate())
 }

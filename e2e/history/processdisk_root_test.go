@@ -119,7 +119,7 @@ func (f *federation) replace(dc *harness.Datacenter, reason string) {
 	what := f.damaged[dc.Name]
 	require.NotEmpty(f.t, what, "meshd of %s ended: %s", dc.Name, reason)
 	require.Contains(f.t, reason, "is corrupt", what)
-	require.Contains(f.t, reason, "run meshd uninstall --force and join again", what)
+	require.Contains(f.t, reason, "then meshd uninstall --force here, and join again", what)
 	delete(f.damaged, dc.Name)
 	// Its services are removed with the datacenter, and registered again when it is back.
 	prefix := f.prefix(slices.Index(f.owners, dc))

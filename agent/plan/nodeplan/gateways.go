@@ -52,6 +52,7 @@ func reachGateways(in plan.NodeInputs, found *plan.Problems) []reachedGateway {
 		switch {
 		case g.Index >= plan.MaxLanes:
 			reason = fmt.Sprintf("its index %d is greater than %d", g.Index, plan.MaxLanes-1)
+			remedy = fmt.Sprintf("a datacenter has at most %d gateways: remove the gateway label from further nodes", plan.MaxLanes)
 		case taken[g.Index]:
 			reason = fmt.Sprintf("another gateway has the same index %d", g.Index)
 		case !ok:

@@ -25,8 +25,10 @@ const (
 	boltTimeout      = time.Second // how long to wait for another process to close the file
 	probeSize        = 64 << 10    // bytes that must fit on the disk for a start
 	appliedMarkKey   = "meshway-applied"
-	corruptionRemedy = "the other members have the catalog: in Kubernetes, move the data directory of meshd away, and the gateway " +
-		"gets a new copy; on another host, run meshd uninstall --force and join again; if this is the last gateway, restore a snapshot"
+	corruptionRemedy = "run meshctl raft list-peers on another gateway: if it shows a leader, the other members have the catalog; then, " +
+		"in Kubernetes, move the data directory of meshd away, and the gateway gets a new copy; on another host, run meshctl datacenter " +
+		"remove there if this was the only gateway of its datacenter, then meshd uninstall --force here, and join again; " +
+		"if it shows no leader, or this is the last gateway, keep the directory, and restore a backup of it or a snapshot"
 )
 
 // Store is an open data directory.
