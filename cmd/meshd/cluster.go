@@ -284,6 +284,7 @@ func (d clusterDaemon) runNode(ctx context.Context) error {
 	}
 	group.Go(func() error { lacks.Run(ctx); return nil })
 	group.Go(func() error { return metrics.serve(ctx, metricsOf(node.Status)) })
+	group.Go(func() error { d.watch(ctx, node.Status); return nil })
 	return group.Wait()
 }
 

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"runtime/pprof"
 	"slices"
 	"strings"
 
@@ -45,9 +46,9 @@ func runCommand() *cobra.Command {
 		Long: `run maintains the tunnels, routes and firewall of this gateway, and its part of
 the catalog. Without a federation it waits for meshctl init or meshctl join.
 
-SIGTERM and Ctrl-C stop the agent and do not change the data plane, so that traffic
-continues. meshctl leave removes the datacenter from its federation; meshd uninstall
-removes everything from this host.`,
+SIGTERM and Ctrl-C stop the agent and do not change the data plane, so that
+traffic continues. meshctl leave removes the datacenter from its federation;
+meshd uninstall removes everything from this host.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if os.Geteuid() != 0 {
@@ -180,6 +181,7 @@ func (d daemon) runGateway(ctx context.Context, env environment) error {
 	group.Go(func() error { return server.Run(ctx) })
 	group.Go(func() error { return metrics.serve(ctx, metricsOf(a.Status)) })
 	group.Go(func() error { return programs.serve(ctx, catalog) })
+	group.Go(func() error { d.watch(ctx, a.Status); return nil })
 	if env.alongside != nil {
 		group.Go(func() error { return env.alongside(ctx, a) })
 	}
@@ -188,6 +190,16 @@ func (d daemon) runGateway(ctx context.Context, env environment) error {
 		d.log.Warn("failed to keep registrations in the file of earlier versions, which refuse to start; they are safe for this one", "err", err)
 	}
 	return err
+}
+
+// watch ends the process if the agent hangs, so that the supervisor of the host starts
+// it again. What hangs may not end with ctx, and its stack shows the cause.
+func (d daemon) watch(ctx context.Context, snapshot func() status.Snapshot) {
+	if err := status.Watchdog(ctx, snapshot); err != nil {
+		d.log.Error("meshd ends, to be started again; the stacks of its goroutines follow", "err", err)
+		_ = pprof.Lookup("goroutine").WriteTo(os.Stderr, 2) // an error changes nothing about the end
+		os.Exit(1)
+	}
 }
 
 // openRegistrations returns the store of what programs have registered here.
