@@ -157,11 +157,11 @@ func TestDNSEnableReturnsWhenCoreDNSHasReloaded(t *testing.T) {
 		code      int
 		want, not string
 	}{
-		"CoreDNS reloads":        {dnsCluster{reload: 100 * time.Second}, nil, 100 * time.Second, fault.ExitOK, "pod coredns-1 uses the Corefile\npod coredns-2 uses the Corefile", ""},
-		"without waiting":        {dnsCluster{reload: 100 * time.Second}, []string{"--wait=false"}, 0, fault.ExitOK, "within two minutes", "waiting"},
-		"with a restart":         {dnsCluster{}, []string{"--restart"}, 0, fault.ExitOK, "CoreDNS answers", "reload"},
-		"CoreDNS rejects it":     {dnsCluster{reload: time.Second, rejects: true}, nil, 0, fault.ExitRefused, "unknown property", "CoreDNS answers"},
-		"CoreDNS never reloads":  {dnsCluster{}, nil, longTimeout, fault.ExitNoLeader, "2 CoreDNS pods do not use it yet", "CoreDNS answers"},
+		"CoreDNS reloads":       {dnsCluster{reload: 100 * time.Second}, nil, 100 * time.Second, fault.ExitOK, "pod coredns-1 uses the Corefile\npod coredns-2 uses the Corefile", ""},
+		"without waiting":       {dnsCluster{reload: 100 * time.Second}, []string{"--wait=false"}, 0, fault.ExitOK, "within two minutes", "waiting"},
+		"with a restart":        {dnsCluster{}, []string{"--restart"}, 0, fault.ExitOK, "CoreDNS answers", "reload"},
+		"CoreDNS rejects it":    {dnsCluster{reload: time.Second, rejects: true}, nil, 0, fault.ExitRefused, "unknown property", "CoreDNS answers"},
+		"CoreDNS never reloads": {dnsCluster{}, nil, longTimeout, fault.ExitNoLeader, "2 CoreDNS pods do not use it yet", "CoreDNS answers"},
 		"pods that are not ready": {
 			dnsCluster{reload: 100 * time.Second, others: "evicted/53/False/\nfailing/53/False/\npending/53//\ndeleted/53/True/2026-01-02T03:04:05Z\n"},
 			nil, 100 * time.Second, fault.ExitOK, "pod coredns-2 uses the Corefile", "pod evicted",
