@@ -44,7 +44,7 @@ func TestWrongUsageExitsWith2AndOtherErrorsWith1(t *testing.T) {
 		{"help nonsense", 2, `unknown command "nonsense" for "meshd"; see meshd help --help`},
 		{"rum", 2, `unknown command "rum" for "meshd", did you mean "run"?; see meshd --help`},
 		{"config chek", 2, `unknown command "chek" for "meshd config", did you mean "check"?; see meshd config --help`},
-		{"help config refrence", 2, `unknown command "refrence" for "meshd config", did you mean "reference"?; see meshd help --help`},
+		{"help config chck", 2, `unknown command "chck" for "meshd config", did you mean "check"?; see meshd help --help`},
 		{"run --datadir=/x", 2, "unknown flag: --datadir, did you mean --data-dir?; see meshd run --help"},
 		{"help run", 0, ""},
 		{"man", 2, "meshd man needs the path of one directory, 0 arguments given"},

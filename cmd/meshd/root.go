@@ -49,6 +49,7 @@ func rootCommand() *cobra.Command {
 			}
 		case "completion":
 			asParent(cmd)
+			cmd.SuggestionsMinimumDistance = 1 // the names of all shells resemble each other
 		}
 	}
 	checkUsage(root)
