@@ -50,6 +50,9 @@ func rootCommand() *cobra.Command {
 		case "completion":
 			asParent(cmd)
 			cmd.SuggestionsMinimumDistance = 1 // the names of all shells resemble each other
+			for _, shell := range cmd.Commands() {
+				shell.Long = fmt.Sprintf("Prints the completion script for %s.", shell.Name()) // that of cobra is wider than 80 columns
+			}
 		}
 	}
 	checkUsage(root)
