@@ -18,7 +18,7 @@ func wireguardCommand() *cobra.Command {
 	var level string
 	cmd := &cobra.Command{
 		Use:   "wireguard --interface NAME",
-		Short: "Run the userspace data plane of one tunnel interface (started by meshd run)",
+		Short: "Run the userspace data plane of one interface (started by run)",
 		Long: `wireguard runs wireguard-go on a TUN interface, for kernels without WireGuard.
 meshd run starts one such process for each tunnel interface and configures it
 through its control socket. It outlives the agent: stopping or upgrading the
