@@ -16,7 +16,7 @@ func lanesCommand() *cobra.Command {
 	var level string
 	cmd := &cobra.Command{
 		Use:   "lanes --dir DIRECTORY",
-		Short: "Run the userspace data plane of a node whose agent is in another container",
+		Short: "Run the userspace data plane of a node, for another container",
 		Long: `lanes runs one "meshd wireguard" for each interface that the agent requests
 in a directory that both share (MESHWAY_LANES of the agent). It runs in a
 container of its own, so that a restart or upgrade of the agent loses no packet.`,

@@ -18,7 +18,7 @@ func recoverCommand() *cobra.Command {
 	var peers []string
 	cmd := &cobra.Command{
 		Use:   "recover --peer DATACENTER/GATEWAY ...",
-		Short: "Replace the voters of the catalog offline, after its quorum was lost permanently",
+		Short: "Replace the voters of the catalog offline after a permanent loss",
 		Long: `recover replaces the voters in the catalog of this gateway. Use it only if a
 majority of the voters is permanently lost. Stop meshd on all gateways that
 remain, run recover on each of them with the same peers, and start them again.
