@@ -67,7 +67,7 @@ type ForeignRule struct {
 	Selector
 }
 
-// Selector is which packets a rule is for. The zero value of a field selects all.
+// Selector selects the packets of a rule. The zero value of a field selects all.
 type Selector struct {
 	From, To           netip.Prefix
 	In                 string // device on which the packet arrived
@@ -80,7 +80,7 @@ type Selector struct {
 	DSCP               Bits
 	TunnelID           uint64 // of the tunnel of another program from which the packet came
 	L3Master           bool   // the device on which the packet arrived is in a VRF, whose table is looked up
-	More               bool   // there are further ones
+	More               bool   // the rule has further conditions
 }
 
 // Bits is numbers that have the bits of Value where Mask has bits; the zero value is all

@@ -19,8 +19,8 @@ const (
 	bookmarkInterval = 10 * time.Second
 	// sendTimeout is how long a program may not read what is sent to it.
 	sendTimeout = 30 * time.Second
-	// stateTimeout is how long a program may take to read the first state, which is in
-	// memory for so long.
+	// stateTimeout is how long a program may take to read the first state. The state stays
+	// in memory until then.
 	stateTimeout = 5 * time.Minute
 	// maxChanges is how many changes one response has.
 	maxChanges = 256

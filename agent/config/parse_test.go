@@ -197,7 +197,7 @@ func TestLoadWithAndWithoutAFile(t *testing.T) {
 	assert.Equal(t, catalog.DatacenterName("east"), c.Datacenter)
 
 	_, err = config.Load("", overrides, nil)
-	assert.EqualError(t, err, `command line: datacenter: it is required; write "datacenter: NAME", or use --datacenter NAME`)
+	assert.EqualError(t, err, `command line: datacenter: the name is required; write "datacenter: NAME", or use --datacenter NAME`)
 	overrides.Datacenter = "west"
 	c, err = config.Load("", overrides, nil)
 	require.NoError(t, err)

@@ -182,7 +182,7 @@ func (v validator) datacenter(t *text) catalog.DatacenterName {
 		if t == nil {
 			at = position{file: v.file}
 		}
-		v.faults.add(at, "datacenter: it is required; write \"datacenter: NAME\", or use --datacenter NAME")
+		v.faults.add(at, "datacenter: the name is required; write \"datacenter: NAME\", or use --datacenter NAME")
 		return ""
 	}
 	v.name("datacenter", name)

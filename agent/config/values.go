@@ -212,7 +212,7 @@ func (v validator) ports(key string, list []rawPort, at position) []catalog.Port
 			p.Name = raw.Name.value
 		}
 		if raw.Port == nil {
-			v.faults.add(raw.at, "%s.port: it is required; write the port's number", key)
+			v.faults.add(raw.at, "%s.port: the number is required; write the port's number", key)
 		} else {
 			p.Number = uint16(v.within(key+".port", *raw.Port, 1, 65535)) //nolint:gosec // within the range
 		}

@@ -17,7 +17,7 @@ type kernelRoutes struct {
 
 // apply writes what differs from the last pass, and returns when the routes of the
 // kernel were read. It reads them only after a change by another program, after an error
-// (lookedAt is zero then), and from time to time.
+// (lookedAt is then zero), and from time to time.
 func (r *kernelRoutes) apply(ctx context.Context, want routes.Config, prune bool, now, lookedAt time.Time) (routes.Observed, time.Time, error) {
 	apply := r.Update
 	if r.changed.Swap(false) || now.Sub(lookedAt) >= resyncInterval {

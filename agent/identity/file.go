@@ -175,7 +175,7 @@ func (s *Store) corruptError(name string, err error) error {
 }
 
 func (s *Store) missingError(name, otherwise string) error {
-	return fmt.Errorf("read %s: the file existed before and is missing; restore it from a backup, or, %s", s.path(name), otherwise)
+	return fmt.Errorf("read %s: the file existed before and is missing; restore it from a backup; if there is none, %s", s.path(name), otherwise)
 }
 
 func (s *Store) mismatchError(what, have, want string) error {

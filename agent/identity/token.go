@@ -96,7 +96,7 @@ func (t Token) CheckDatacenter(dc catalog.DatacenterName) error {
 		return nil
 	}
 	return refuseToken(catalog.CodeTokenBound, "create a token for this datacenter with \"meshctl token create\"",
-		"the token is for datacenter %q and this is %q", t.Datacenter, dc)
+		"the token is for datacenter %q and this gateway is in %q", t.Datacenter, dc)
 }
 
 func (t Token) validate() error {

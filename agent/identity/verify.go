@@ -166,7 +166,7 @@ func explain(err error, leaf *x509.Certificate, now time.Time) error {
 	return &DatesError{NotBefore: refused.NotBefore, NotAfter: refused.NotAfter, Now: now, cause: err}
 }
 
-// DatesError is why a certificate is refused that is valid at another time.
+// DatesError reports that a certificate is not valid now, and is valid at another time.
 type DatesError struct {
 	NotBefore, NotAfter time.Time
 	Now                 time.Time // of this host

@@ -19,11 +19,11 @@ const (
 	maxClasses = 128 // of peers and sessions
 )
 
-// flow is a packet that stands for all of its purpose.
+// flow is one packet of a purpose; it represents all packets of that purpose.
 type flow struct {
 	purpose    purpose
 	packet     ruleset.Packet
-	datacenter catalog.DatacenterName // one of those for which it stands; none for those of the underlay and overlay
+	datacenter catalog.DatacenterName // of the destination; empty for the underlay and the overlay
 	// answers is set if packets of both directions have the same ports, so that
 	// sending one lets the other one pass.
 	answers bool

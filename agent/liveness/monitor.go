@@ -169,7 +169,7 @@ func (m *Monitor) Set(sessions []plan.SessionConfig) {
 		if !want[key] {
 			m.sendAdminDown(key, e)
 			delete(m.sessions, key)
-			m.log.Info("liveness session removed", "gateway", string(e.cfg.Gateway))
+			m.log.Info("removed a liveness session", "gateway", string(e.cfg.Gateway))
 		}
 	}
 	m.wake.Notify()

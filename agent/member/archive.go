@@ -86,21 +86,21 @@ func describeOrigin(archived *archive.Archive, ledger trust.Ledger, acceptUnsign
 // its datacenter in the archive, which has to be the one that this gateway trusts.
 func verifyOrigin(info archive.Info, ca []byte, ledger trust.Ledger) (identity.Peer, error) {
 	if info.Signature == "" {
-		return identity.Peer{}, errors.New("it is not signed, as those of earlier builds")
+		return identity.Peer{}, errors.New("the snapshot is not signed; earlier builds did not sign snapshots")
 	}
 	certificate, err1 := base64.StdEncoding.DecodeString(info.Certificate)
 	signature, err2 := base64.StdEncoding.DecodeString(info.Signature)
 	if err := errors.Join(err1, err2); err != nil {
-		return identity.Peer{}, fmt.Errorf("its signature cannot be read: %w", err)
+		return identity.Peer{}, fmt.Errorf("the signature of the snapshot cannot be read: %w", err)
 	}
 	name := catalog.GatewayID(info.Gateway).Datacenter()
 	pin, err := identity.PinOf(ca)
 	if is, known := ledger.Datacenters[name]; err != nil || !known || is.Pin != pin {
-		return identity.Peer{}, fmt.Errorf("it is signed by datacenter %s with a CA that this gateway does not trust", catalog.Shorten(string(name)))
+		return identity.Peer{}, fmt.Errorf("datacenter %s signed the snapshot with a CA that this gateway does not trust", catalog.Shorten(string(name)))
 	}
 	signer, err := trust.NewSigners(info.Federation).Verify(ca, certificate, info.Statement(), signature)
 	if err == nil && string(signer.ID()) != info.Gateway {
-		err = fmt.Errorf("gateway %s signed it in the name of %s", signer.ID(), catalog.Shorten(info.Gateway))
+		err = fmt.Errorf("gateway %s signed the snapshot in the name of %s", signer.ID(), catalog.Shorten(info.Gateway))
 	}
 	return signer, err
 }

@@ -244,7 +244,7 @@ func (m *Member) Leave(ctx context.Context) error {
 	case errors.Is(err, consensus.ErrNoLeader):
 		return withRemedy(err)
 	case err != nil: // an older leader, or voters that are away
-		m.log.Warn("the datacenter leaves while its gateways are voters", "err", err)
+		m.log.Warn("failed to give up the votes of this datacenter before it leaves; its voters are removed after it has left", "err", err)
 	}
 	results, err := m.node.Submit(ctx, catalog.NewLeave(m.file.Datacenter))
 	if err != nil {

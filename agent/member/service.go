@@ -110,9 +110,9 @@ func (s *service) handover() (*controlpb.JoinResponse, error) {
 	return &controlpb.JoinResponse{Snapshot: encoded.Bytes(), Trust: ledger, Electorate: electorate}, nil
 }
 
-// believed returns the gateways that a new member believes until it has a configuration:
-// those that vote, and this one, which it believes that they do. It may be the only one that
-// the new member reaches, and report, or be, the next leader. The CAs are in the catalog.
+// believed returns the gateways whose messages a new member accepts until it has a
+// configuration: the voters, and this gateway, which may be the only one that the new
+// member reaches, and may report, or be, the next leader. The CAs are in the catalog.
 func believed(voters []*controlpb.ElectorateResponse_Voter, self catalog.GatewayID) []*controlpb.ElectorateResponse_Voter {
 	list := []*controlpb.ElectorateResponse_Voter{{Gateway: string(self)}}
 	for _, v := range voters {

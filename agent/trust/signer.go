@@ -13,8 +13,8 @@ import (
 
 // Unsigned reports which records need a signature of this gateway: its own, and that
 // of its datacenter. A signature is renewed when the certificate of its signer has
-// expired: a member that an older build sent a snapshot, without the signatures, has
-// them again within a day. While the CA is not valid, because of its age or of the clock
+// expired, so that a member whose snapshot came from an older build, without signatures,
+// has them again within a day. While the CA is not valid, because of its age or of the clock
 // of this host, no signature would verify, and none is needed.
 func (a *Authenticator) Unsigned(v *replica.View) (gateway, datacenter bool) {
 	self := a.certifier.Self()

@@ -27,8 +27,8 @@ const LevelOrdinal = 4
 // LevelSuccession is the level from which UpdateDatacenter may replace the CA.
 const LevelSuccession = 5
 
-// LevelLimits is the level of SetLimits, and from which the catalog has what a datacenter
-// used up of its requests: TransferLeader, RemovePeer and RemoveDatacenter spend them.
+// LevelLimits is the level from which SetLimits exists and the catalog records how many
+// requests each datacenter has used up: TransferLeader, RemovePeer and RemoveDatacenter.
 const LevelLimits = 6
 
 // LevelRemoval is the level of RequestRemoval.

@@ -63,13 +63,13 @@ func (n *Node) watchLeadership(ctx context.Context, inst *instance) {
 			stop()
 			duties.Wait()
 			term = 0
-			n.log.Info("leadership of the catalog lost")
+			n.log.Info("this gateway lost the leadership of the catalog")
 		}
 		if leads && term == 0 {
 			term = now
 			leading, cancel := context.WithCancel(ctx)
 			stop = cancel
-			n.log.Info("leadership of the catalog won", "term", term)
+			n.log.Info("this gateway won the leadership of the catalog", "term", term)
 			duties.Go(func() { n.lead(leading, inst, now) })
 		}
 		select {
@@ -92,7 +92,7 @@ func (n *Node) lead(ctx context.Context, inst *instance, term uint64) {
 		}
 		// Raft refuses it also while it ends an earlier transfer, or if its queue is full.
 		if inst.raft.State() != raft.Leader || inst.raft.CurrentTerm() != term || !sleep(ctx, minBackoff) {
-			n.log.Debug("leadership of the catalog ended before its first barrier", "term", term, "err", err)
+			n.log.Debug("this gateway lost the leadership of the catalog before the first barrier", "term", term, "err", err)
 			return
 		}
 	}

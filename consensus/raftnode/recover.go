@@ -68,15 +68,15 @@ func Recover(r Recovery) (backup string, err error) {
 	return backup, nil
 }
 
-// cutUnusable deletes the log from an entry on that cannot be applied: a hostile voter may have
-// sent it to a build that stored it, and each member would stop there again.
+// cutUnusable deletes the log from the first entry that cannot be applied: a hostile voter may
+// have sent it to a build that stored it, and each member would stop there again.
 func (n *Node) cutUnusable(backup string) error {
 	applied, _ := n.fsm.Applied()
 	removed, err := n.store.Cut(applied, entrycheck.Check)
 	if err != nil || removed.First == 0 {
 		return err
 	}
-	n.log.Warn("removed entries of the log from one on that cannot be applied, with the changes in them: if a later version of meshd has written it, "+
+	n.log.Warn("removed the entries of the log from the first one that cannot be applied, with the changes in them: if a later version of meshd wrote that entry, "+
 		"restore the data directory from the backup, upgrade meshd, and recover again", "first", removed.First, "last", removed.Last, "err", removed.Why, "backup", backup)
 	return nil
 }

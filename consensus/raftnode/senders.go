@@ -23,7 +23,7 @@ func (n *Node) refused(from catalog.GatewayID, why *transport.Refusal) {
 	}
 }
 
-// knowledge returns by what this member judges the messages that it receives.
+// knowledge returns the state by which received messages are judged.
 func (n *Node) knowledge(inst *instance) transport.Knowledge {
 	return n.safeguards.senders.Extend(transport.Knowledge{
 		Term:          inst.raft.CurrentTerm(),
@@ -80,7 +80,7 @@ func (n *Node) verifySnapshot(data []byte) error {
 	}
 	own, _ := n.View().Federation()
 	if other, _ := sent.View().Federation(); own.ID != "" && other.ID != own.ID {
-		return fmt.Errorf("it is of federation %q, and this is %s", other.ID, own.ID)
+		return fmt.Errorf("the snapshot is of federation %q, and this gateway is in %s", other.ID, own.ID)
 	}
 	return n.cfg.Verify(n.View(), sent.View())
 }

@@ -177,7 +177,7 @@ func (k *Kernel) uses(device string) bool {
 	return devices != nil && (*devices)[device]
 }
 
-// room returns an empty list for as many routes as there were.
+// room returns an empty list with the capacity of the previous list.
 func (k *Kernel) room() []routes.Route {
 	if own := k.prefixes.Load(); own != nil && len(*own) > 0 {
 		return make([]routes.Route, 0, len(*own))

@@ -24,8 +24,8 @@ type Packet struct {
 	Bare            bool     // it came from a tunnel, without a header of Ethernet
 }
 
-// Flow is what the packets have in common for which a packet stands. A zero field is not
-// known.
+// Flow describes a set of packets by the fields that are equal in all of them. A zero field
+// is not known.
 type Flow struct {
 	Sources, Destinations netip.Prefix // zero: only the addresses of the packet
 	Mark                  Mark         // in hooks of IP, unless another program changes it

@@ -25,7 +25,7 @@ type SocketError struct {
 
 // Error includes the remedy.
 func (e *SocketError) Error() string {
-	return fmt.Sprintf("reach meshd on %s: %v; %s", e.Socket, e.Cause(), e.Remedy())
+	return fmt.Sprintf("cannot reach meshd on %s: %v; %s", e.Socket, e.Cause(), e.Remedy())
 }
 
 // Cause returns the cause without the text of net.OpError, which repeats the path.

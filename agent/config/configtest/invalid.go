@@ -29,10 +29,10 @@ func InvalidConfigurations() []Invalid {
 func invalidTexts() []Invalid {
 	return []Invalid{
 		{Name: "empty", Bare: true, Want: []string{
-			`meshd.yaml: datacenter: it is required; write "datacenter: NAME", or use --datacenter NAME`,
+			`meshd.yaml: datacenter: the name is required; write "datacenter: NAME", or use --datacenter NAME`,
 		}},
 		{Name: "only a comment", Source: "# hello\n", Bare: true, Want: []string{
-			`meshd.yaml: datacenter: it is required; write "datacenter: NAME", or use --datacenter NAME`,
+			`meshd.yaml: datacenter: the name is required; write "datacenter: NAME", or use --datacenter NAME`,
 		}},
 		{Name: "another encoding", Source: "\xff\xfed\x00a\x00", Bare: true, Want: []string{
 			`meshd.yaml: it is not UTF-8 text; save it as UTF-8`,
@@ -87,7 +87,7 @@ func invalidPorts() []Invalid {
 			`meshd.yaml:2:19: catalog.listen: 127.0.0.1:9443 is also the port of metrics.listen 127.0.0.1:9443; use another one`,
 		}},
 		{Name: "empty name", Source: "datacenter: ''\n", Want: []string{
-			`meshd.yaml:1:13: datacenter: it is required; write "datacenter: NAME", or use --datacenter NAME`,
+			`meshd.yaml:1:13: datacenter: the name is required; write "datacenter: NAME", or use --datacenter NAME`,
 		}},
 		{Name: "unknown key", Source: "wireguard:\n  prot: 51820\n", Want: []string{
 			`meshd.yaml:3:3: unknown key "wireguard.prot": did you mean "port"?`,
@@ -218,7 +218,7 @@ func invalidLists() []Invalid {
 			`meshd.yaml:7:6: services[1]: default/web instance gw1 is already in line 4; give each its own instance`,
 			`meshd.yaml:8:6: services[2].name: "" is not a DNS label; use 1 to 63 of a-z, 0-9 and '-', with a letter or digit at both ends`,
 			`meshd.yaml:8:15: services[2].address: "nowhere" is not an address; write one such as 10.1.0.5`,
-			`meshd.yaml:8:33: services[2].ports.port: it is required; write the port's number`,
+			`meshd.yaml:8:33: services[2].ports.port: the number is required; write the port's number`,
 			`meshd.yaml:8:43: services[2].ports.protocol: "tpc" is unknown: did you mean "tcp"?`,
 			`meshd.yaml:9:65: services[3].ports: two ports have the same name or number; give each its own`,
 		}},

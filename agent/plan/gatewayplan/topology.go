@@ -93,7 +93,7 @@ func identify(in plan.Inputs, found *plan.Problems) (topo topology, gateways []c
 	self := slices.IndexFunc(gateways, func(g catalog.Gateway) bool { return g.ID() == in.Self })
 	if self < 0 || !gateways[self].Overlay.IsValid() {
 		found.AddError("not-in-catalog", plan.GatewaySubject(in.Self),
-			fmt.Sprintf("this gateway, %s, is not in the catalog; its tunnels and routes stay unchanged", in.Self),
+			fmt.Sprintf("gateway %s is not in the catalog; its tunnels and routes stay unchanged", in.Self),
 			"run meshctl members in another datacenter; if they list this gateway, check that its control port is reachable there; a removal is reported as a problem of its own")
 		return topo, nil, nil, false
 	}

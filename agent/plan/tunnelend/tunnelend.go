@@ -10,7 +10,7 @@ import (
 	"github.com/meshway/meshway/tunnel"
 )
 
-// first is the first byte of the IPv4 addresses of which three bits are 0.
+// first is the first byte of the generated IPv4 addresses; three of its bits are 0.
 const first = 240
 
 // Ends are the addresses of hosts in tunnels, IPv4 first.

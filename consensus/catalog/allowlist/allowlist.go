@@ -95,8 +95,8 @@ func (r rule) check(announced catalog.Prefix) *catalog.Refusal {
 	}
 	no := "no other datacenter allows it"
 	if sponsored != "" {
-		no = fmt.Sprintf("datacenter %s, which allows it, does not count as another one: one of the two was invited by the other less than a week ago, "+
-			"or both by a third", sponsored)
+		no = fmt.Sprintf("datacenter %s allows it but does not count as independent: one of the two invited the other, or a third one invited both, "+
+			"less than a week ago", sponsored)
 	}
 	return &catalog.Refusal{
 		Code:    catalog.CodePrefixNotAllowed,

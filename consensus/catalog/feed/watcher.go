@@ -9,7 +9,7 @@ import (
 // without a loss for it.
 type group struct {
 	watchers map[*Watcher]bool
-	trimmed  uint64 // position after that of its latest change that was trimmed
+	trimmed  uint64 // position after the latest trimmed change of the group
 }
 
 // Watcher reads the changes that a filter selects, each once and in the order of the

@@ -7,21 +7,21 @@ import (
 )
 
 const (
-	// MaxContent is how many estimated bytes the services, exports and slices of all
-	// datacenters have together, with what their clients have beyond freeResults. The encoding
-	// is smaller: a snapshot or an archive of them and all other records fits into its limit of
-	// 256 MiB.
+	// MaxContent is the largest sum of the estimated bytes of the services, exports and
+	// slices of all datacenters, and of the results of clients beyond freeResults. The
+	// encoding is smaller: a snapshot or an archive with all records has less than its limit
+	// of 256 MiB.
 	MaxContent = 224 << 20
 
-	// freeContent is how much of it datacenters may use up to their limits. The rest is
-	// kept for datacenters that have little.
+	// freeContent is the part of MaxContent that datacenters may use up to their own limits.
+	// The rest is kept for datacenters that have little.
 	freeContent = 192 << 20
 
-	// maxKeptContent is how much of the rest is kept for each datacenter.
+	// maxKeptContent is the largest part of the rest that is kept for one datacenter.
 	maxKeptContent = 8 << 20
 
-	// freeResults is how much the stored results of the clients of a datacenter may have
-	// beside it. Honest ones acknowledge them, and have a hundredth of it.
+	// freeResults is the number of bytes of stored results of the clients of a datacenter
+	// that does not count. Clients that acknowledge their results have a hundredth of it.
 	freeResults = 2 << 20
 )
 
@@ -48,7 +48,7 @@ func CheckContent(before, more Tally) *catalog.Refusal {
 		}
 		return &catalog.Refusal{
 			Code: catalog.CodeQuota, Field: "memory",
-			Message: fmt.Sprintf("the services, exports and slices of all datacenters would have %d bytes, those of datacenter %s %d; with more than %d bytes, it may have %d",
+			Message: fmt.Sprintf("the services, exports and slices of all datacenters would have %d bytes, those of datacenter %s %d; when all have more than %d bytes, it may have %d",
 				all, dc, own, freeContent, max(0, share)),
 			Remedy: fmt.Sprintf("remove what is not needed in the datacenters, of which %s has most", largest),
 		}

@@ -131,7 +131,7 @@ func (l Limits) byResource() [resourceCount]limit {
 		resourceTokens:       {"tokens", l.Tokens, "wait until old tokens are deleted, seven days after they expired"},
 		resourceClients:      {"clients", l.Clients, "find out why the gateways restart so often; the records of a process are deleted after a day"},
 		resourceMemory:       {"memory", l.Memory, fewer},
-		resourceContent:      {"memory", l.Memory, fewer}, // see CheckContent for that of all together
+		resourceContent:      {"memory", l.Memory, fewer}, // CheckContent limits the sum over all datacenters
 		resourceResults:      {"memory", l.Memory, fewer},
 	}
 }

@@ -48,7 +48,7 @@ func TestDatacenterAndThoseThatItInvitedPermitEachOtherNothing(t *testing.T) {
 		guest := m.invite(westGateway, "guest", "10.20.0.0/16")
 		m.must(guest, catalog.NewAllowPrefixes(ranges(foreign)))
 		refusal := m.notWritten(m.announce(foreign), catalog.CodePrefixNotAllowed)
-		assert.Contains(t, refusal.Message, "datacenter guest, which allows it, does not count as another one")
+		assert.Contains(t, refusal.Message, "datacenter guest allows it but does not count as independent")
 		m.wait(sponsor.Time - 1)
 		m.notWritten(m.announce(foreign), catalog.CodePrefixNotAllowed)
 		m.wait(1)

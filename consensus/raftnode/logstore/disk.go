@@ -3,9 +3,9 @@ package logstore
 // Disk is called before each write of a log, so that a test can make it fail as that of a
 // full or broken disk does.
 type Disk interface {
-	// Write returns how many of size bytes are to be written, and with fewer the error.
+	// Write returns how many of size bytes are written, and the error if fewer are.
 	Write(size int) (int, error)
-	// Sync returns why what was written cannot be brought to the disk; nil: it can.
+	// Sync flushes what was written to the disk. It returns an error if that fails.
 	Sync() error
 }
 

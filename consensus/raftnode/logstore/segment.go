@@ -147,8 +147,8 @@ func (s *segment) walk(data []byte, limit int, visit func(r record, offset int) 
 	return offset, nil
 }
 
-// proved returns the largest offset that a record between from and to proves to be on
-// the disk.
+// proved returns the offset up to which the segment was on the disk according to the
+// records between from and to.
 func (s *segment) proved(data []byte, from, to int) int {
 	largest := 0
 	for offset := from; offset < to; offset += alignment {

@@ -316,7 +316,7 @@ func (r rogue) pods(t *testing.T) []attempt {
 		}})
 }
 
-// nodes makes a gateway of the own node by the restricted label, and harms others.
+// nodes tries to label its own node as a gateway, and to change other nodes.
 func (r rogue) nodes() []attempt {
 	patch := func(node, text string) func(context.Context, holder) error {
 		return func(ctx context.Context, as holder) error {

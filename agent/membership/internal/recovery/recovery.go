@@ -25,7 +25,7 @@ func Check(s consensus.Status, self catalog.GatewayID, next []catalog.GatewayID)
 		return &catalog.Refusal{
 			Code: code, Field: "peer",
 			Message: fmt.Sprintf("%s is not one of the future voters", self),
-			Remedy:  fmt.Sprintf("name it too (--peer %s), or run the command on gateways that will vote", self),
+			Remedy:  fmt.Sprintf("add --peer %s, or run the command on gateways that will vote", self),
 		}
 	}
 	for _, id := range next {
@@ -42,7 +42,7 @@ func Check(s consensus.Status, self catalog.GatewayID, next []catalog.GatewayID)
 			return &catalog.Refusal{
 				Code: code, Field: "peer",
 				Message: fmt.Sprintf("%s still answers: it would keep the former catalog", p.ID),
-				Remedy:  fmt.Sprintf("name it too (--peer %s), and run the same command there at the same time", p.ID),
+				Remedy:  fmt.Sprintf("add --peer %s, and run the same command there at the same time", p.ID),
 			}
 		}
 	}

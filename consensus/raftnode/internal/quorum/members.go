@@ -216,10 +216,10 @@ func (m Member) countsAs() catalog.DatacenterName { return cmp.Or(m.Sponsor, m.D
 
 func (m Member) sponsored() bool { return m.countsAs() != m.Datacenter }
 
-// withoutSponsored returns members without those of datacenters that count as another one
-// and have no vote, but for as many as there must be for three datacenters, of sponsors with
-// a vote: with those that it invites, one without a vote would have two of three. A sponsor
-// that has left has none. all are all members.
+// withoutSponsored returns members without those that have no vote and whose datacenter
+// counts as its sponsor. It keeps as many of them as three datacenters require, if their
+// sponsors have a vote: otherwise a datacenter without a vote would have two of three votes
+// through those that it invites. A sponsor that has left has none. all are all members.
 func withoutSponsored(members, all []Member) []Member {
 	const enough = 3
 	kept, mayVote := make(map[catalog.DatacenterName]bool), make(map[catalog.DatacenterName]bool)

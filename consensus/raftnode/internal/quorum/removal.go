@@ -62,7 +62,7 @@ func (r DatacenterRemoval) Alive() bool { return r.Now.Sub(r.Answered) < removal
 func (r DatacenterRemoval) RefuseUnconfirmed(by catalog.DatacenterName) *catalog.Refusal {
 	return &catalog.Refusal{
 		Code: consensus.CodeConfirmationNeeded, Field: "datacenter",
-		Message: fmt.Sprintf("datacenter %s is alive, and only datacenter %s has requested its removal: a second one has to request it too; those count as one of which one invited the other in the last week, or that a third invited", r.Datacenter, by),
+		Message: fmt.Sprintf("datacenter %s is alive, and only datacenter %s has requested its removal: a second one has to request it too; datacenters that invited each other in the last week, or that a third one invited, count as one", r.Datacenter, by),
 		Remedy: fmt.Sprintf("run meshctl datacenter remove %s --force on a gateway of another datacenter within ten minutes; "+
 			"or run meshctl leave on a gateway of %s; or keep its packets from the other gateways for a minute, after which one request suffices", r.Datacenter, r.Datacenter),
 	}

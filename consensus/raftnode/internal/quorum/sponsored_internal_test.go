@@ -80,8 +80,8 @@ func TestOnlyAnIndependentDatacenterConfirmsARemoval(t *testing.T) {
 	}
 }
 
-// A guest must not keep its sponsor from removing it, nor those that one invented multiply
-// what it may request.
+// A sponsored datacenter must not prevent its removal by the sponsor, and datacenters that
+// a member invents must not multiply what it may request.
 func TestSponsoredDatacentersUseUpTogetherWhatOneMayRequestAndNothingOfOthers(t *testing.T) {
 	now, have := sponsored()
 	for i := range 16 {

@@ -25,7 +25,7 @@ const admittedTermLead = 64
 // maxConfiguration bounds a configuration: a gateway takes up to about 300 bytes in it.
 const maxConfiguration = 8 << 20
 
-// Knowledge is by what this member judges whether a gateway may send it a message.
+// Knowledge is the state by which a member judges whether a gateway may send it a message.
 type Knowledge struct {
 	Term          uint64              // of this member, or a later one that a majority reports
 	Own           uint64              // of raft on this member; set by Senders.Extend
@@ -33,7 +33,7 @@ type Knowledge struct {
 	Leader        catalog.GatewayID   // of the current term; empty: unknown
 	Configuration raft.Configuration  // the latest; empty: this member has just joined
 	Named         []catalog.GatewayID // voters of a later configuration, as others report it
-	Admitted      []catalog.GatewayID // voters when this member was admitted; none: it has a configuration, or does not know them
+	Admitted      []catalog.GatewayID // voters when this member was admitted; none: it has a configuration, or its admission did not name them
 	InCatalog     func(catalog.GatewayID) bool
 }
 

@@ -12,18 +12,18 @@ import (
 )
 
 const (
-	// maxResent is how many bytes a member without a vote gets at once that it was sent
-	// before: two snapshots of the largest catalog.
+	// maxResent is the number of bytes that may be sent again to a member without a vote
+	// without a pause: two snapshots of the largest catalog.
 	maxResent = 512 << 20
-	// resentPerSecond is how many more it gets in a second.
+	// resentPerSecond is the number of further bytes in a second.
 	resentPerSecond = 1 << 20
-	// maxResentTo is how many members are remembered at least.
+	// maxResentTo is the number of members whose counts are kept at least.
 	maxResentTo = 1024
 )
 
 // resent bounds what the leader sends again to members without a vote. Such a member can
 // claim after each message not to have what it was sent, and raft then sends its log or its
-// snapshot from the begin, without a pause.
+// snapshot again from the beginning, without a pause.
 type resent struct {
 	mu sync.Mutex
 	to map[catalog.GatewayID]*sentTo // guarded by mu
