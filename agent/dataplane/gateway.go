@@ -68,6 +68,7 @@ type pass struct {
 	outcome
 	inputs      plan.Inputs
 	desired     plan.Desired
+	memo        gatewayplan.Memo
 	adopted     bool // the tunnels that an earlier agent left have been listed
 	departures  departures
 	withdrawals withdrawals
@@ -121,7 +122,7 @@ func (g *Gateway) pass(ctx context.Context) time.Duration {
 	site := g.cfg.Site.Current()
 	verified, untrusted := g.cfg.Trust.Verify(catalogOf(g.cfg.Catalog.View()), p.at)
 	p.add(g.gather(ctx, p, verified, site, before))
-	p.desired, p.problems = gatewayplan.Compute(p.inputs)
+	p.desired, p.problems, p.memo = before.memo.Compute(p.inputs)
 	p.problems = slices.Concat(p.problems, untrusted, g.saveTrust(), site.Problems)
 	g.cfg.Liveness.Drain(g.cfg.Drain.On(p.at))
 	g.cfg.Registrar.Set(p.desired.Registration) // before a slow kernel, so that others learn of a drain at once

@@ -18,16 +18,13 @@ import (
 // TestCostsGrowAtMostLinearly counts statements instead of time, which depends on the
 // machine: twice as much may cost 2.3 times as much, for what is sorted.
 func TestCostsGrowAtMostLinearly(t *testing.T) {
-	program := filepath.Join(t.TempDir(), "operations")
-	const module = "github.com/meshway/meshway/"
-	build := exec.CommandContext(t.Context(), "go", "build", "-cover", "-covermode=atomic", "-coverpkg="+module+"agent/...,"+module+"consensus/catalog/...,"+module+"routes,"+module+"tunnel,"+module+"e2e/scale/operations",
-		"-o", program, "./operations")
-	out, err := build.CombinedOutput()
-	require.NoError(t, err, string(out))
+	program := operations(t)
 	for operation, limit := range map[string]float64{
 		"plan: prefixes":                2.3,
 		"plan: datacenters up":          2.3,
 		"plan: datacenters down":        2.3,
+		"plan: one datacenter":          2.3,
+		"plan: verdict":                 2.3,
 		"status: prefixes":              2.3,
 		"status: datacenters":           2.3,
 		"routes: all":                   2.3,
@@ -53,6 +50,32 @@ func TestCostsGrowAtMostLinearly(t *testing.T) {
 			assert.LessOrEqual(t, twice/once, limit)
 		})
 	}
+}
+
+// TestPlanAfterOneChangeCostsAPartOfAWholePlan counts the same.
+func TestPlanAfterOneChangeCostsAPartOfAWholePlan(t *testing.T) {
+	program := operations(t)
+	whole := statements(t, program, "plan: prefixes", 1)
+	for change, limit := range map[string]float64{
+		"plan: one datacenter": 0.8, // the lists of all prefixes are merged again; of the time it is a half
+		"plan: verdict":        0.35,
+	} {
+		part := statements(t, program, change, 1)
+		t.Logf("%s: %.0f of %.0f statements: %.2f", change, part, whole, part/whole)
+		assert.LessOrEqual(t, part/whole, limit, change)
+	}
+}
+
+// operations builds the program whose statements are counted.
+func operations(t *testing.T) string {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "operations")
+	const module = "github.com/meshway/meshway/"
+	build := exec.CommandContext(t.Context(), "go", "build", "-cover", "-covermode=atomic", "-coverpkg="+module+"agent/...,"+module+"consensus/catalog/...,"+module+"routes,"+module+"tunnel,"+module+"e2e/scale/operations",
+		"-o", program, "./operations")
+	out, err := build.CombinedOutput()
+	require.NoError(t, err, string(out))
+	return program
 }
 
 // statements returns how many statements an operation executes.

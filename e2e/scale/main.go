@@ -112,6 +112,8 @@ type Result struct {
 	Bench             string   `json:"bench"`
 	Plan              *float64 `json:"plan_ms"`
 	PlanAllDown       *float64 `json:"plan_all_down_ms"`
+	PlanOneChange     *float64 `json:"plan_one_change_ms"` // the prefixes of one datacenter
+	PlanVerdict       *float64 `json:"plan_verdict_ms"`    // no record
 	Status            *float64 `json:"status_ms"`
 	CommitCost        *float64 `json:"commit_cost_ms"`
 	GatewayLost       *float64 `json:"gateway_lost_ms_100k_routes"`

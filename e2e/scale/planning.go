@@ -15,7 +15,17 @@ func (b *bench) measurePlan(context.Context) (err error) {
 	if b.result.Plan, err = b.median("plan, all tunnels up", timed(func() { gatewayplan.Compute(up) })); err != nil {
 		return err
 	}
-	b.result.PlanAllDown, err = b.median("plan, all tunnels down", timed(func() { gatewayplan.Compute(down) }))
+	if b.result.PlanAllDown, err = b.median("plan, all tunnels down", timed(func() { gatewayplan.Compute(down) })); err != nil {
+		return err
+	}
+	_, _, memo := gatewayplan.Memo{}.Compute(up)
+	changed := workload.OneDatacenterChanged(b.size.Inputs(true))
+	if b.result.PlanOneChange, err = b.median("plan after a change of one datacenter's prefixes", timed(func() { memo.Compute(changed) })); err != nil {
+		return err
+	}
+	verdict := up // with the lists of the catalog, as in an agent
+	verdict.Observed = down.Observed
+	b.result.PlanVerdict, err = b.median("plan after verdicts on all tunnels", timed(func() { memo.Compute(verdict) }))
 	return err
 }
 

@@ -4,7 +4,6 @@ package acceptance
 
 import (
 	"cmp"
-	"fmt"
 	"net/netip"
 	"slices"
 
@@ -28,54 +27,23 @@ type Remote struct {
 	Prefixes []netip.Prefix // accepted ones, sorted
 }
 
-// ownedPrefix is a prefix with its owner.
-type ownedPrefix struct {
-	owner  string // for messages
-	prefix netip.Prefix
-}
-
-// Decide decides which prefixes each datacenter may send from and be
-// reached at. The catalog refuses overlaps. If there is one nevertheless, every
-// gateway must make the same decision on its own: the overlay wins (the
-// catalog itself is replicated over it), then the own datacenter (its pods must
-// stay reachable), then the first by name.
-//
-// Of another datacenter, prefixes that no honest leader accepts are not used at all.
-//
-// Of what is left, a prefix of another datacenter never wins over what this
-// host reaches otherwise. The ranges that stay local for that reason are
-// returned aggregated.
-func Decide(overlay netip.Prefix, own catalog.Datacenter, others []catalog.Datacenter, host LocalRanges, found *plan.Problems) (Own, []Remote, []netip.Prefix) {
-	others = slices.Clone(others)
-	for i, dc := range others {
-		others[i] = withinLimits(dc, found)
+// Has reports whether the datacenter has prefixes of a family. Those of IPv4 are first.
+func (r Remote) Has(f routes.Family) bool {
+	n := len(r.Prefixes)
+	if n > 0 && f == routes.IPv6 {
+		return r.Prefixes[n-1].Addr().Is6()
 	}
-	taken := newAcceptance(overlay, append(others[:len(others):len(others)], own))
-	local := Own{Datacenter: own, Accepted: taken.of(own, found)}
-	kept := host.JudgeOverlay(overlay, found)
-	var out []Remote
-	for _, dc := range others {
-		r := Remote{Name: dc.Name, Ordinal: dc.Ordinal}
-		if r.Ordinal > routes.MaxOrdinal {
-			found.AddError("ordinal-too-large", plan.DatacenterSubject(dc.Name),
-				fmt.Sprintf("the prefixes of datacenter %s are not routed: its ordinal %d is greater than %d", dc.Name, dc.Ordinal, routes.MaxOrdinal),
-				"upgrade meshd on all gateways, then run meshctl leave in that datacenter and join again with a new token")
-		} else {
-			var more []netip.Prefix
-			distinct := withKinds(taken.of(dc, found), dc.Prefixes)
-			r.Prefixes, more = host.judge(dc.Name, accepted(host.cfg, dc.Name, distinct), found)
-			kept = append(kept, more...)
-		}
-		out = append(out, r)
-	}
-	return local, out, prefixset.Aggregate(kept)
+	return n > 0 && r.Prefixes[0].Addr().Is4()
 }
 
 // Withdrawn returns the parts of withdrawn prefixes that this host guards: what it took
 // from their datacenters and does not keep local, without the ranges that are claimed.
-func (l LocalRanges) Withdrawn(list []plan.Withdrawn, claimed []netip.Prefix) []netip.Prefix {
+func (l LocalRanges) Withdrawn(list []plan.Withdrawn, claimed ...[]netip.Prefix) []netip.Prefix {
+	if len(list) == 0 {
+		return nil
+	}
 	var guarded []netip.Prefix
-	keep := slices.Clone(claimed)
+	keep := slices.Concat(claimed...)
 	for _, w := range list {
 		if allowlist.CheckLength(w.Prefix.CIDR) != nil {
 			continue // it was not routed
@@ -99,58 +67,6 @@ func withKinds(ranges []netip.Prefix, record []catalog.Prefix) []catalog.Prefix 
 	out := make([]catalog.Prefix, len(ranges))
 	for i, r := range ranges {
 		out[i] = catalog.Prefix{CIDR: r, Kind: kinds[r]}
-	}
-	return out
-}
-
-// acceptance has the prefixes that were accepted, by their number in the index.
-type acceptance struct {
-	accepted []ownedPrefix
-	index    *prefixset.Index
-}
-
-// newAcceptance returns the acceptance of the overlay, for the prefixes of datacenters.
-func newAcceptance(overlay netip.Prefix, datacenters []catalog.Datacenter) *acceptance {
-	all := []netip.Prefix{overlay}
-	for _, dc := range datacenters {
-		for _, p := range dc.Prefixes {
-			all = append(all, p.CIDR)
-		}
-	}
-	a := &acceptance{index: prefixset.NewIndex(all), accepted: make([]ownedPrefix, 0, len(all))}
-	a.add(ownedPrefix{"the overlay", overlay.Masked()})
-	return a
-}
-
-func (a *acceptance) add(p ownedPrefix) {
-	if p.prefix.IsValid() {
-		a.index.Add(p.prefix)
-		a.accepted = append(a.accepted, p)
-	}
-}
-
-// of returns the prefixes of one datacenter that overlap none of those accepted
-// before, and accepts them. Within one datacenter they may overlap: node addresses are
-// often part of a larger range.
-func (a *acceptance) of(dc catalog.Datacenter, found *plan.Problems) []netip.Prefix {
-	out := make([]netip.Prefix, 0, len(dc.Prefixes))
-	for _, p := range sortedPrefixes(dc.Prefixes) {
-		if !p.IsValid() || p != p.Masked() || p.Bits() == 0 || p.Addr().Is4In6() {
-			found.AddError("prefix-invalid", plan.DatacenterSubject(dc.Name),
-				fmt.Sprintf("prefix %v of datacenter %s is not used: it is not in canonical form, or it covers all addresses", p, dc.Name),
-				fmt.Sprintf("correct the prefixes in the configuration of %s", dc.Name))
-			continue
-		}
-		if i, ok := a.index.First(p); ok {
-			found.AddError("prefix-overlap", plan.DatacenterSubject(dc.Name),
-				fmt.Sprintf("prefix %v of datacenter %s is not used: it overlaps %v of %s", p, dc.Name, a.accepted[i].prefix, a.accepted[i].owner),
-				fmt.Sprintf("assign other addresses to %s, or remove the prefix from its configuration", dc.Name))
-			continue
-		}
-		out = append(out, p)
-	}
-	for owner, i := plan.DatacenterSubject(dc.Name), 0; i < len(out); i++ {
-		a.add(ownedPrefix{owner, out[i]})
 	}
 	return out
 }

@@ -3,6 +3,7 @@ package acceptance
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -36,9 +37,22 @@ type LocalRanges struct {
 	lengths  []int // of networks, ascending
 	cfg      config.Config
 	Host     string // for messages: "this host"
-	// Shares reports whether a datacenter has a gateway on the link with this
-	// network. Its node addresses are then on that link too.
-	Shares func(dc catalog.DatacenterName, network netip.Prefix) bool
+	// Reached are the addresses at which the gateways of each datacenter are. Node
+	// addresses of a datacenter with a gateway on a link are on that link too. Nil: each
+	// datacenter may have one on each link.
+	Reached map[catalog.DatacenterName][]netip.Addr
+}
+
+// same reports whether both give the same judgements of records for the same Reached.
+func (l LocalRanges) same(o LocalRanges) bool {
+	return slices.Equal(l.sorted, o.sorted) && maps.Equal(l.networks, o.networks) && l.Host == o.Host &&
+		l.cfg.Witness == o.cfg.Witness && slices.Equal(l.cfg.Routing.Yield, o.cfg.Routing.Yield) &&
+		maps.EqualFunc(l.cfg.Routing.Accept, o.cfg.Routing.Accept, slices.Equal) && (l.Reached == nil) == (o.Reached == nil)
+}
+
+// shares reports whether a datacenter may have a gateway on the link with a network.
+func (l LocalRanges) shares(dc catalog.DatacenterName, network netip.Prefix) bool {
+	return l.Reached == nil || slices.ContainsFunc(l.Reached[dc], network.Contains)
 }
 
 // NewLocalRanges collects the ranges of a host. The needed addresses are those
@@ -46,7 +60,6 @@ type LocalRanges struct {
 func NewLocalRanges(cfg config.Config, h plan.Host, more []plan.Need) LocalRanges {
 	l := LocalRanges{
 		networks: map[netip.Prefix]localRange{}, cfg: cfg, Host: "this host",
-		Shares: func(catalog.DatacenterName, netip.Prefix) bool { return true },
 	}
 	for _, link := range h.Links {
 		for _, p := range link.Prefixes {
@@ -110,7 +123,7 @@ func (l LocalRanges) within(dc catalog.DatacenterName, p catalog.Prefix) (parts 
 		}
 		n, ok := l.networks[netip.PrefixFrom(p.CIDR.Addr(), bits).Masked()]
 		node := p.Kind == catalog.NodePrefix && p.CIDR.IsSingleIP()
-		if ok && !prefixset.Covers(l.cfg.Routing.Yield, p.CIDR) && (!node || !l.Shares(dc, n.prefix)) {
+		if ok && !prefixset.Covers(l.cfg.Routing.Yield, p.CIDR) && (!node || !l.shares(dc, n.prefix)) {
 			return nil, &n
 		}
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/agent/plan/acceptance"
+	"github.com/meshway/meshway/agent/plan/prefixset"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/allowlist"
 )
@@ -25,7 +26,7 @@ func diagnose(in plan.Inputs, topo topology, found *plan.Problems) {
 	checkReachability(in, topo, found)
 	checkCandidates(in, topo, found)
 	checkMTU(in, found)
-	acceptance.CheckIPv6(in.Host, plan.GatewaySubject(topo.self.ID()), in.Catalog.Federation.Overlay, topo.remotes(), found)
+	acceptance.CheckIPv6(in.Host, plan.GatewaySubject(topo.self.ID()), in.Catalog.Federation.Overlay, topo.decision.Remotes, found)
 	checkPathMTUs(in, topo, found)
 	checkEndpoints(topo, found)
 	checkClock(in, topo, found)
@@ -176,21 +177,18 @@ func checkMTU(in plan.Inputs, found *plan.Problems) {
 // that its tunnel works, but one of the two datacenters announces what it does
 // not have.
 func checkEndpoints(topo topology, found *plan.Problems) {
-	owners := map[netip.Prefix]catalog.DatacenterName{}
-	for _, dc := range topo.others {
-		for _, p := range dc.Prefixes {
-			owners[p] = dc.Name
-		}
-	}
 	for _, p := range topo.peers() {
 		e := p.tunnel.Endpoint.Addr().Unmap()
+		if !e.IsValid() || !prefixset.CoveredBy(topo.decision.Used, prefixset.Host(e)) {
+			continue
+		}
 		for bits := e.BitLen(); bits > 0; bits-- {
 			prefix := netip.PrefixFrom(e, bits).Masked()
-			dc, ok := owners[prefix]
+			owner, ok := topo.decision.Owner(prefix)
 			if !ok {
 				continue
 			}
-			if dc != p.Datacenter {
+			if dc := topo.others[owner].Name; dc != p.Datacenter {
 				found.AddWarning("prefix-covers-endpoint", plan.DatacenterSubject(dc),
 					fmt.Sprintf("prefix %v of datacenter %s contains %v, at which gateway %s is reached", prefix, dc, e, p.ID()),
 					fmt.Sprintf("remove the range from the prefixes of %s, or correct wireguard.advertise on %s", dc, p.ID()))

@@ -15,7 +15,8 @@ import (
 
 // firewall restricts source addresses: a lane accepts only those of the
 // datacenters that it connects, and other devices accept none of them.
-func firewall(in plan.Inputs, topo topology) routes.Firewall {
+func firewall(in plan.Inputs, topo topology, m *Memo) routes.Firewall {
+	m.sources = m.sources.of(topo)
 	fw := routes.Firewall{
 		Local:       prefixset.Aggregate(topo.own.Accepted),
 		ControlPort: in.Config.Control.Listen.Port(),
@@ -23,15 +24,7 @@ func firewall(in plan.Inputs, topo topology) routes.Firewall {
 	}
 	fw.PeerControlPorts = peerControlPorts(topo, fw.ControlPort)
 	for n := range topo.lanes() {
-		sources := make([]netip.Prefix, 0, len(topo.remote)+len(topo.others))
-		for _, dc := range topo.others {
-			for _, p := range dc.gateways {
-				if p.Index == n {
-					sources = append(append(sources, dc.Prefixes...), prefixset.Host(p.Overlay))
-				}
-			}
-		}
-		fw.Lanes = append(fw.Lanes, routes.Lane{Device: plan.LaneDevice(in.Config, n), Sources: topo.remoteOnly(sources)})
+		fw.Lanes = append(fw.Lanes, routes.Lane{Device: plan.LaneDevice(in.Config, n), Sources: m.sources.lanes[n]})
 		fw.TunnelPorts = append(fw.TunnelPorts, in.Config.WireGuard.Port+uint16(n))
 	}
 	if in.Config.Routing.Confine {
@@ -44,7 +37,7 @@ func firewall(in plan.Inputs, topo topology) routes.Firewall {
 	if l, ok := nodeFirewallLane(in, topo); ok {
 		fw.Lanes = append(fw.Lanes, l)
 	}
-	fw.Remote = prefixset.Union(topo.remoteOnly(topo.remote), topo.withdrawn)
+	fw.Remote = prefixset.Union(m.sources.remote, topo.withdrawn)
 	for _, f := range routing.Families() {
 		for _, n := range newSiblingNexthops(topo, f).nexthops {
 			fw.Hops = append(fw.Hops, routes.Hop{Device: n.Device, Address: n.Via})
@@ -59,14 +52,13 @@ func firewall(in plan.Inputs, topo topology) routes.Firewall {
 	return fw
 }
 
-// remoteOnly aggregates prefixes of other datacenters without the ranges that
+// remoteOnly returns aggregated prefixes of other datacenters without the ranges that
 // stay local. The overlay addresses of gateways stay in.
-func (topo topology) remoteOnly(prefixes []netip.Prefix) []netip.Prefix {
-	all := prefixset.Aggregate(prefixes)
-	if len(topo.local) == 0 {
+func (topo topology) remoteOnly(all []netip.Prefix) []netip.Prefix {
+	if len(topo.decision.Local) == 0 {
 		return all
 	}
-	out := prefixset.Subtract(all, topo.local)
+	out := prefixset.Subtract(all, topo.decision.Local)
 	for _, p := range topo.peers() {
 		if prefixset.CoveredBy(all, prefixset.Host(p.Overlay)) {
 			out = append(out, prefixset.Host(p.Overlay))
@@ -75,19 +67,9 @@ func (topo topology) remoteOnly(prefixes []netip.Prefix) []netip.Prefix {
 	return prefixset.Aggregate(out)
 }
 
-// remotePrefixes returns the prefixes of all other datacenters and the overlay,
-// aggregated.
-func (topo topology) remotePrefixes(in plan.Inputs) []netip.Prefix {
-	remote := []netip.Prefix{in.Catalog.Federation.Overlay}
-	for _, dc := range topo.others {
-		remote = append(remote, dc.Prefixes...)
-	}
-	return prefixset.Aggregate(remote)
-}
-
 // guarded returns the ranges to which no packet leaves this host unencrypted, aggregated.
 func (topo topology) guarded() []netip.Prefix {
-	return prefixset.Union(topo.remote, topo.withdrawn)
+	return prefixset.Union(topo.decision.Used, topo.withdrawn)
 }
 
 // peerControlPorts returns the control ports of peers that differ from the own

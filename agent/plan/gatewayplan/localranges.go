@@ -2,7 +2,6 @@ package gatewayplan
 
 import (
 	"net/netip"
-	"slices"
 
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/agent/plan/acceptance"
@@ -28,14 +27,12 @@ func localRangesOf(in plan.Inputs) acceptance.LocalRanges {
 	l := acceptance.NewLocalRanges(in.Config, in.Host, more)
 	// A datacenter could advertise any address. A handshake proves that the gateway is
 	// there.
-	reached, observed := map[catalog.DatacenterName][]netip.Addr{}, newObserved(in)
+	l.Reached = map[catalog.DatacenterName][]netip.Addr{}
+	observed := newObserved(in)
 	for _, g := range in.Catalog.Gateways {
 		if seen := observed.tunnel(in, g); !seen.LastHandshake.IsZero() {
-			reached[g.Datacenter] = append(reached[g.Datacenter], seen.Endpoint.Addr().Unmap())
+			l.Reached[g.Datacenter] = append(l.Reached[g.Datacenter], seen.Endpoint.Addr().Unmap())
 		}
-	}
-	l.Shares = func(dc catalog.DatacenterName, network netip.Prefix) bool {
-		return slices.ContainsFunc(reached[dc], network.Contains)
 	}
 	return l
 }

@@ -20,7 +20,10 @@ func (topo topology) key() tunnel.PublicKey { return tunnel.PublicKey(topo.self.
 
 // ends returns the addresses of this gateway and its nodes in the tunnels.
 func (topo topology) ends() tunnelend.Ends {
-	used := slices.Concat(topo.own.Accepted, topo.remote)
+	if len(topo.nodes) == 0 {
+		return nil
+	}
+	used := slices.Concat(topo.own.Accepted, topo.decision.Used)
 	return tunnelend.Assign(topo.key(), topo.nodes, func(n plan.NodePeer) tunnel.PublicKey { return n.PublicKey }, used...)
 }
 

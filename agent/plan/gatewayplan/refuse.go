@@ -18,12 +18,12 @@ func RefuseDatacenter(in plan.Inputs, dc catalog.Datacenter, first catalog.Gatew
 	in.Host = beforeJoin(in.Host)
 	l := localRangesOf(in)
 	l.Host = plan.GatewaySubject(in.Self)
-	l.Shares = func(_ catalog.DatacenterName, network netip.Prefix) bool {
+	l.Reached = map[catalog.DatacenterName][]netip.Addr{}
+	for _, hostport := range first.Endpoints {
 		// There is no handshake yet. The plan requires one.
-		return slices.ContainsFunc(first.Endpoints, func(hostport string) bool {
-			at, err := netip.ParseAddrPort(hostport)
-			return err == nil && network.Contains(at.Addr().Unmap())
-		})
+		if at, err := netip.ParseAddrPort(hostport); err == nil {
+			l.Reached[dc.Name] = append(l.Reached[dc.Name], at.Addr().Unmap())
+		}
 	}
 	var found plan.Problems
 	l.JudgeRecord(dc, &found)

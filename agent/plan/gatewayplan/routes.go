@@ -15,8 +15,9 @@ import (
 // desiredRoutes routes every prefix of another datacenter to the nexthop group of
 // that datacenter, whose members are the usable lanes. When a gateway fails,
 // one group changes, however many prefixes use it.
-func desiredRoutes(in plan.Inputs, topo topology) routes.Config {
-	c := routes.Config{Table: in.Config.Routing.Table, Routes: make([]routes.Route, 0, 2*len(topo.remote)+len(topo.peers()))}
+func desiredRoutes(in plan.Inputs, topo topology, m *Memo) routes.Config {
+	c := routes.Config{Table: in.Config.Routing.Table}
+	ways := routeWays{decision: topo.decision, guarded: topo.guarded()}
 	var devices []string
 	for n := range topo.lanes() {
 		devices = append(devices, plan.LaneDevice(in.Config, n))
@@ -29,22 +30,38 @@ func desiredRoutes(in plan.Inputs, topo topology) routes.Config {
 		}
 		siblings := newSiblingNexthops(topo, f)
 		c.Nexthops = append(c.Nexthops, siblings.nexthops...)
-		source := topo.sourceAddress(in.Host, f)
+		way := familyWays{source: topo.sourceAddress(in.Host, f)}
 		for _, dc := range topo.others {
-			members, mtu := narrowMembers(&c, in, dc, f, groupMembers(in, topo, dc, f, siblings))
-			routing.AddDatacenter(&c, dc.Remote, f, source, members, mtu)
+			group := routes.Group{ID: routes.GroupID(int(dc.Ordinal), f), Family: f}
+			mtu := 0
+			group.Members, mtu = narrowMembers(&c, in, dc, f, groupMembers(in, topo, dc, f, siblings))
+			if dc.Has(f) {
+				c.Groups = append(c.Groups, group)
+			}
+			way.groups, way.mtus = append(way.groups, group.ID), append(way.mtus, mtu)
 		}
-		addStandby(&c, topo, f, source, siblings)
+		way.standby = addStandby(&c, topo, f, siblings)
+		ways.set(f, way)
 	}
 	addOverlay(&c, in, topo)
 	addNodeRoutes(&c, in, topo, devices)
-	routing.AddLocal(&c, topo.local)
+	routing.AddLocal(&c, topo.keptLocal())
 	c.Sysctls = in.Host.Sysctls(sysctls(in, topo, devices))
 	slices.SortFunc(c.Nexthops, func(a, b routes.Nexthop) int { return cmp.Compare(a.ID, b.ID) })
 	slices.SortFunc(c.Groups, func(a, b routes.Group) int { return cmp.Compare(a.ID, b.ID) })
 	slices.SortFunc(c.Routes, routes.CompareRoutes)
-	c.Routes = routing.WithGuards(c.Routes, topo.guarded())
+	ways.more = c.Routes
+	m.routes = m.routes.of(ways)
+	c.Routes = m.routes.all
 	return c
+}
+
+// keptLocal returns the ranges that stay local and are not routed.
+func (topo topology) keptLocal() []netip.Prefix {
+	return slices.DeleteFunc(slices.Clone(topo.decision.Local), func(p netip.Prefix) bool {
+		_, routed := topo.decision.Owner(p)
+		return routed
+	})
 }
 
 // sysctls returns the kernel settings of a gateway with the given lanes.
@@ -83,24 +100,17 @@ func routesPeers(in plan.Inputs, topo topology) bool {
 // lanes when the processes of a userspace data plane are killed. Until the agent
 // has repaired that, even if it was killed too, pods of this host use the siblings.
 //
-// The own datacenter has no group, so its ordinal is free for that of the siblings.
-func addStandby(c *routes.Config, topo topology, f routes.Family, source netip.Addr, siblings siblingNexthops) {
+// The own datacenter has no group, so its ordinal is free for that of the siblings,
+// which is returned; 0 if there is none.
+func addStandby(c *routes.Config, topo topology, f routes.Family, siblings siblingNexthops) uint32 {
 	group := routes.Group{ID: routes.GroupID(int(topo.own.Ordinal), f), Family: f, Members: siblings.preferred()}
 	if group.ID == 0 || len(group.Members) == 0 {
-		return
+		return 0
 	}
-	used := false
-	for _, dc := range topo.others {
-		for _, p := range dc.Prefixes {
-			if routes.FamilyOf(p.Addr()) == f {
-				used = true
-				c.Routes = append(c.Routes, routes.Route{Prefix: p, Kind: routes.Standby, Nexthop: group.ID, Source: source})
-			}
-		}
-	}
-	if used {
+	if slices.ContainsFunc(topo.others, func(dc remoteDatacenter) bool { return dc.Has(f) }) {
 		c.Groups = append(c.Groups, group)
 	}
+	return group.ID
 }
 
 // How long a datacenter whose gateways are all down keeps those from which a

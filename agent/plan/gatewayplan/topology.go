@@ -22,11 +22,10 @@ type topology struct {
 	own    acceptance.Own
 	others []remoteDatacenter // sorted by name
 	nodes  []plan.NodePeer    // of the own datacenter, behind tunnels, sorted by name
-	local  []netip.Prefix     // ranges that stay local although a remote prefix overlaps them, aggregated
 
-	remote    []netip.Prefix // of all other datacenters, and the overlay, aggregated
-	withdrawn []netip.Prefix // guarded like remote, and not routed; they overlap neither remote nor the own ones
-	siblings  []sibling      // by index
+	decision  *acceptance.Decision // which prefixes are used; of others in their order
+	withdrawn []netip.Prefix       // guarded like those, and not routed; they overlap neither those nor the own ones
+	siblings  []sibling            // by index
 	seen      sighting.Sightings
 	reach     map[routes.Family]int // see plan.FamiliesOf
 	addresses map[netip.Addr]bool   // of this host
@@ -41,6 +40,7 @@ type remoteDatacenter struct {
 // peer is a remote gateway with what is observed of it.
 type peer struct {
 	catalog.Gateway
+	id      catalog.GatewayID
 	session plan.Session        // of liveness; zero while there is none
 	tunnel  tunnel.ObservedPeer // of the data plane; zero while there is none
 	arrival plan.Arrival        // of packets; zero: none yet
@@ -48,6 +48,9 @@ type peer struct {
 
 	candidates []netip.AddrPort // endpoints that are worth trying, best first
 }
+
+// ID returns the ID of the gateway.
+func (p peer) ID() catalog.GatewayID { return p.id }
 
 // liveness is the verdict on one remote gateway.
 type liveness int
@@ -61,24 +64,25 @@ const (
 
 // newTopology validates the catalog. It fails only if the records of this
 // gateway or of its datacenter are missing.
-func newTopology(in plan.Inputs, found *plan.Problems) (topology, bool) {
+func newTopology(in plan.Inputs, m *Memo, found *plan.Problems) (topology, bool) {
 	topo, gateways, others, ok := identify(in, found)
 	if !ok {
 		return topo, false
 	}
-	topo.seen = sighting.Find(sighting.View{Self: topo.self, Gateways: gateways, Advertised: in.Endpoints}, in.Catalog.Observations)
+	m.seen = m.seen.find(sighting.View{Self: topo.self, Gateways: gateways, Advertised: in.Endpoints}, in.Catalog.Observations)
+	topo.seen = m.seen.found
 	topo.reach, topo.addresses = plan.FamiliesOf(in.Host, in.Site.Prefixes), map[netip.Addr]bool{}
 	for _, a := range in.Host.Addresses {
 		topo.addresses[a] = true
 	}
-	var remotes []acceptance.Remote
 	host := localRangesOf(in)
-	topo.own, remotes, topo.local = acceptance.Decide(in.Catalog.Federation.Overlay, topo.own.Datacenter, others, host, found)
-	for _, r := range remotes {
+	m.decision = acceptance.Decide(m.decision, in.Catalog.Federation.Overlay, topo.own.Datacenter, others, host)
+	topo.decision, topo.own.Accepted = m.decision, m.decision.Accepted
+	*found = append(*found, topo.decision.Problems...)
+	for _, r := range topo.decision.Remotes {
 		topo.others = append(topo.others, remoteDatacenter{Remote: r})
 	}
-	topo.remote = topo.remotePrefixes(in)
-	topo.withdrawn = host.Withdrawn(in.Withdrawn, slices.Concat(topo.remote, topo.own.Accepted))
+	topo.withdrawn = host.Withdrawn(in.Withdrawn, topo.decision.Used, topo.own.Accepted)
 	addGateways(in, &topo, gateways, found)
 	topo.nodes = acceptNodes(in, topo, found)
 	resolvePodCIDRs(in, topo, found)
@@ -201,8 +205,8 @@ func newObserved(in plan.Inputs) observed {
 
 // peer returns a gateway with its liveness and its state in the data plane.
 func (o observed) peer(in plan.Inputs, g catalog.Gateway) peer {
-	p := peer{Gateway: g, tunnel: o.tunnel(in, g), arrival: o.arrivals[tunnel.PublicKey(g.PublicKey)]}
-	s, ok := o.sessions[g.ID()]
+	p := peer{Gateway: g, id: g.ID(), tunnel: o.tunnel(in, g), arrival: o.arrivals[tunnel.PublicKey(g.PublicKey)]}
+	s, ok := o.sessions[p.id]
 	p.session = s
 	switch {
 	case !ok:
@@ -250,15 +254,6 @@ func (topo topology) peers() []*peer {
 	return out
 }
 
-// remotes returns the other datacenters without their gateways.
-func (topo topology) remotes() []acceptance.Remote {
-	var out []acceptance.Remote
-	for _, dc := range topo.others {
-		out = append(out, dc.Remote)
-	}
-	return out
-}
-
 // lanes returns the number of interfaces to other datacenters. Lane 0 always
 // exists, because it has the overlay address at which peers reach this gateway.
 func (topo topology) lanes() uint32 {
@@ -276,8 +271,8 @@ func (topo topology) families() []routes.Family {
 		used[routes.FamilyOf(p.Addr())] = true
 	}
 	for _, dc := range topo.others {
-		for _, p := range dc.Prefixes {
-			used[routes.FamilyOf(p.Addr())] = true
+		for _, f := range routing.Families() {
+			used[f] = used[f] || dc.Has(f)
 		}
 	}
 	for _, p := range topo.withdrawn {
@@ -299,5 +294,18 @@ func (topo topology) sourceAddress(h plan.Host, f routes.Family) netip.Addr {
 }
 
 func sortedGateways(in []catalog.Gateway) []catalog.Gateway {
-	return slices.SortedFunc(slices.Values(in), func(a, b catalog.Gateway) int { return cmp.Compare(a.ID(), b.ID()) })
+	type identified struct {
+		id catalog.GatewayID
+		at int
+	}
+	order := make([]identified, 0, len(in))
+	for i, g := range in {
+		order = append(order, identified{g.ID(), i})
+	}
+	slices.SortFunc(order, func(a, b identified) int { return cmp.Or(cmp.Compare(a.id, b.id), cmp.Compare(a.at, b.at)) })
+	out := make([]catalog.Gateway, 0, len(in))
+	for _, o := range order {
+		out = append(out, in[o.at])
+	}
+	return out
 }

@@ -81,5 +81,6 @@ func tunnelPeer(in plan.Inputs, dc remoteDatacenter, p peer) tunnel.Peer {
 func allowedIPs(dc remoteDatacenter, p peer) []netip.Prefix {
 	own := prefixset.Host(p.Overlay)
 	i, _ := slices.BinarySearchFunc(dc.Prefixes, own, netip.Prefix.Compare)
-	return slices.Insert(slices.Clone(dc.Prefixes), i, own)
+	out := append(make([]netip.Prefix, 0, len(dc.Prefixes)+1), dc.Prefixes[:i]...)
+	return append(append(out, own), dc.Prefixes[i:]...)
 }

@@ -77,8 +77,11 @@ func newNode(in plan.NodeInputs, found *plan.Problems) (node, bool) {
 	}
 	own := records[i]
 	host := localRangesOfNode(in)
-	n.own, n.others, n.local = acceptance.Decide(in.Inventory.Overlay, own, slices.Delete(records, i, i+1), host, found)
-	n.withdrawn = host.Withdrawn(in.Withdrawn, slices.Concat(n.remotePrefixes(), n.own.Accepted))
+	decision := acceptance.Decide(nil, in.Inventory.Overlay, own, slices.Delete(records, i, i+1), host)
+	*found = append(*found, decision.Problems...)
+	n.own = acceptance.Own{Datacenter: own, Accepted: decision.Accepted}
+	n.others, n.local = decision.Remotes, decision.Local
+	n.withdrawn = host.Withdrawn(in.Withdrawn, n.remotePrefixes(), n.own.Accepted)
 	n.reached = reachGateways(in, found)
 	n.nexthops = nodeNexthops(n.reached)
 	return n, true

@@ -88,6 +88,6 @@ func (x *Index) Longest(a netip.Addr) (int, bool) {
 
 // CoveredBy reports whether an aggregated list contains all of p.
 func CoveredBy(aggregated []netip.Prefix, p netip.Prefix) bool {
-	i, found := slices.BinarySearchFunc(aggregated, p, netip.Prefix.Compare)
+	i, found := slices.BinarySearchFunc(aggregated, p.Masked(), Compare)
 	return found || i > 0 && aggregated[i-1].Bits() <= p.Bits() && aggregated[i-1].Contains(p.Addr())
 }

@@ -17,9 +17,14 @@ func Aggregate(in []netip.Prefix) []netip.Prefix {
 	for i, p := range in {
 		sorted[i] = p.Masked()
 	}
-	sort(sorted)
-	out := sorted[:0]
-	for _, p := range sorted {
+	return AggregateMasked(sorted)
+}
+
+// AggregateMasked is Aggregate for prefixes that are masked. It uses the given list.
+func AggregateMasked(in []netip.Prefix) []netip.Prefix {
+	sort(in)
+	out := in[:0]
+	for _, p := range in {
 		// A prefix sorts after those that contain it, with only their other parts in between.
 		if len(out) == 0 || !out[len(out)-1].Overlaps(p) {
 			out = append(out, p)
@@ -44,13 +49,13 @@ func Distinct(in []netip.Prefix) []netip.Prefix {
 
 // sort sorts a list, which often is sorted already.
 func sort(list []netip.Prefix) {
-	if !slices.IsSortedFunc(list, compare) {
-		slices.SortFunc(list, compare)
+	if !slices.IsSortedFunc(list, Compare) {
+		slices.SortFunc(list, Compare)
 	}
 }
 
-// compare is netip.Prefix.Compare for prefixes that are masked, at a third of the cost.
-func compare(a, b netip.Prefix) int {
+// Compare is netip.Prefix.Compare for prefixes that are masked, at a third of the cost.
+func Compare(a, b netip.Prefix) int {
 	return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Bits(), b.Bits()))
 }
 

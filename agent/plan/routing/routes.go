@@ -84,7 +84,8 @@ func WithoutIPv6(tunnels []tunnel.Config, c *routes.Config, sessions []plan.Sess
 	c.Rules = slices.DeleteFunc(c.Rules, func(r routes.Rule) bool { return r.Family == routes.IPv6 })
 	c.Nexthops = slices.DeleteFunc(c.Nexthops, func(n routes.Nexthop) bool { return n.Family == routes.IPv6 })
 	c.Groups = slices.DeleteFunc(c.Groups, func(g routes.Group) bool { return g.Family == routes.IPv6 })
-	c.Routes = slices.DeleteFunc(c.Routes, func(r routes.Route) bool { return is6(r.Prefix) })
+	// The next plan may share the list.
+	c.Routes = slices.DeleteFunc(slices.Clone(c.Routes), func(r routes.Route) bool { return is6(r.Prefix) })
 	return slices.DeleteFunc(sessions, func(s plan.SessionConfig) bool { return s.Local.Is6() })
 }
 

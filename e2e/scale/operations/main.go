@@ -66,7 +66,7 @@ func small() workload.Size {
 func prepare(operation string, factor int) (func(), error) {
 	size := small()
 	switch operation {
-	case "plan: prefixes", "status: prefixes", "routes: all", "routes: unchanged", "interference: prefixes",
+	case "plan: prefixes", "plan: one datacenter", "plan: verdict", "status: prefixes", "routes: all", "routes: unchanged", "interference: prefixes",
 		"routes report: prefixes", "applier: all", "applier: unchanged", "applier: one route", "verdict: prefixes":
 		size.Prefixes *= factor
 	case "plan: datacenters up", "plan: datacenters down", "status: datacenters", "tunnels: all", "interference: datacenters",
@@ -90,6 +90,8 @@ func closure(operation string, size workload.Size, factor int) (func(), error) {
 	in.Catalog.Observations = in.Catalog.Observations[:4*len(in.Catalog.Gateways)-4*size.Gateways]
 	desired, _ := gatewayplan.Compute(in)
 	switch operation {
+	case "plan: one datacenter", "plan: verdict":
+		return planned(operation, in), nil
 	case "status: prefixes", "status: datacenters":
 		sources := size.Sources()
 		sources.Inputs.Catalog.Observations = in.Catalog.Observations
@@ -127,6 +129,18 @@ func closure(operation string, size workload.Size, factor int) (func(), error) {
 		return func() { own.Missing(view, registrar.Unsigned{}) }, nil
 	}
 	return func() { gatewayplan.Compute(in) }, nil
+}
+
+// planned returns a plan after one change.
+func planned(operation string, in plan.Inputs) func() {
+	_, _, memo := gatewayplan.Memo{}.Compute(in)
+	if operation == "plan: one datacenter" {
+		in = workload.OneDatacenterChanged(in)
+	} else {
+		in.Observed.Sessions = slices.Clone(in.Observed.Sessions)
+		in.Observed.Sessions[0].Up = false
+	}
+	return func() { memo.Compute(in) }
 }
 
 // verification returns that of all records after a restart.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/bits"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/meshway/meshway/agent/config"
@@ -135,6 +136,14 @@ func (s Size) Inputs(up bool) plan.Inputs {
 			Gateway: session.Gateway, Up: up, Since: now().Add(-time.Hour), RTT: time.Millisecond,
 		})
 	}
+	return in
+}
+
+// OneDatacenterChanged returns inputs in which one datacenter lacks its first prefix.
+func OneDatacenterChanged(in plan.Inputs) plan.Inputs {
+	in.Catalog.Datacenters = slices.Clone(in.Catalog.Datacenters)
+	dc := &in.Catalog.Datacenters[len(in.Catalog.Datacenters)/2]
+	dc.Prefixes = dc.Prefixes[1:]
 	return in
 }
 
