@@ -56,8 +56,9 @@ type Gateway struct {
 	resolver      *resolver
 	routes        kernelRoutes
 	wake          notify.Signal
-	synced        atomic.Bool  // the local copy of the catalog has caught up since the start
-	lastFullApply atomic.Int64 // time of the last pass without error, Unix ns; 0: none yet
+	regrouped     notify.Broadcast // the groups follow the newest verdicts
+	synced        atomic.Bool      // the local copy of the catalog has caught up since the start
+	lastFullApply atomic.Int64     // time of the last pass without error, Unix ns; 0: none yet
 	last          atomic.Pointer[pass]
 	planned       atomic.Pointer[plan.Inputs] // of the routes that are applied now, or were last
 }
@@ -104,7 +105,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	group.Go(func() error { g.finishDrains(ctx); return nil })
 	group.Go(func() error { notify.Loop(ctx, g.regroup, g.cfg.Liveness.Changed); return nil })
 	group.Go(func() error {
-		notify.Loop(ctx, g.pass, g.cfg.Catalog.TopologyChanged, g.cfg.Trust.Changed, g.cfg.Liveness.Changed, g.cfg.PathMTU.Changed,
+		notify.Loop(ctx, g.pass, g.cfg.Catalog.TopologyChanged, g.cfg.Trust.Changed, g.regrouped.Changed, g.cfg.PathMTU.Changed,
 			g.cfg.Site.Changed, g.cfg.Drain.Changed, g.wake.Changed)
 		return nil
 	})

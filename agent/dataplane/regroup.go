@@ -48,13 +48,13 @@ func (n *Node) kernelChanged() {
 
 // regroup writes the nexthop groups that follow from the newest verdicts of liveness.
 // It waits for no pass: flows leave a gateway that has failed as soon as it is known,
-// however long the plan and the other appliers take. The pass that follows the same
-// verdict plans the same groups.
+// however long the plan and the other appliers take. The pass that plans the same groups
+// begins after it, so that it takes no processor from it.
 func (g *Gateway) regroup(ctx context.Context) time.Duration {
 	if err := g.routes.Regroup(ctx); err != nil {
 		g.cfg.Log.Error("failed to change nexthop groups", "err", err)
-		g.wake.Notify()
 	}
+	g.regrouped.Notify()
 	return 0
 }
 

@@ -86,3 +86,39 @@ func TestAVerdictChangesItsGroupWhileAPassIsUnderWay(t *testing.T) {
 	w.pass(t.Context())
 	assert.Equal(t, lane, members())
 }
+
+// failingKernel calls during in each write, which then fails.
+type failingKernel struct {
+	routes.Kernel
+	during func()
+}
+
+func (k failingKernel) Apply(context.Context, routes.Change) error {
+	k.during()
+	return assert.AnError
+}
+
+func TestTheNextPassBeginsAfterTheGroupOfAVerdictWasWritten(t *testing.T) {
+	w := newGatewayWorld(t)
+	w.catchUp(t.Context())
+	w.pass(t.Context())
+	w.pass(t.Context())
+	begins := w.regrouped.Changed()
+	pending := func() bool {
+		select {
+		case <-begins:
+			return false
+		default:
+			return true
+		}
+	}
+	writes := 0
+	w.Gateway.routes.Kernel = failingKernel{w.cfg.Kernel.Routes, func() {
+		writes++
+		assert.True(t, pending(), "while the group is written")
+	}}
+	w.liveness.up = false
+	w.regroup(t.Context())
+	assert.Equal(t, 1, writes)
+	assert.False(t, pending(), "after the group was written, although that has failed")
+}

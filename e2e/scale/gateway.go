@@ -4,17 +4,13 @@ package main
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
 	"slices"
 	"sync"
-	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/meshway/meshway/agent/dataplane"
 	"github.com/meshway/meshway/agent/notify"
@@ -123,8 +119,9 @@ func (b *bench) measureGatewayLost(ctx context.Context) error {
 	size.Prefixes = routeCount / 3 // each has a route to its group, a standby and a guard
 	e := &environment{topology: size.Catalog(), host: size.Host()}
 	e.topology.Observations = nil
-	k := kernel.New(kernel.Options{DevicePrefix: "mesh"})
-	defer k.Close()
+	own := kernel.New(kernel.Options{DevicePrefix: "mesh"})
+	defer own.Close()
+	k := watchedKernel{Kernel: own, groups: make(chan written, 1024)} // more than a pass writes
 	published := notify.NewSignal()
 	liveness := verdicts{e}
 	g := dataplane.NewGateway(dataplane.GatewayConfig{
@@ -134,24 +131,19 @@ func (b *bench) measureGatewayLost(ctx context.Context) error {
 		Host: host{e.host}, Site: dataplane.StaticSite(size.PrefixesOf(0)), Drain: dataplane.NewDrain(nil),
 		Published: published.Notify, Log: slog.New(slog.NewTextHandler(b.progress, &slog.HandlerOptions{Level: slog.LevelError})),
 	})
-	events, err := subscribeNexthops()
-	if err != nil {
-		return err
-	}
-	defer unix.Close(events)
 	running, cancel := context.WithCancel(ctx)
 	ended := make(chan error, 1)
 	go func() { ended <- g.Run(running) }() // it is awaited below
-	err = b.gatewayLost(ctx, e, events, func(at time.Time) error { return awaitPass(ctx, g, published, at) })
+	err := b.gatewayLost(ctx, e, k, func(at time.Time) error { return awaitPass(ctx, g, published, at) })
 	cancel()
 	err = errors.Join(err, <-ended)
-	_, removed := routes.Remove(ctx, k, routes.DefaultTable)
+	_, removed := routes.Remove(ctx, own, routes.DefaultTable)
 	return errors.Join(err, removed)
 }
 
 // gatewayLost measures the changes of the group of the last datacenter, which has two
 // gateways. The function passed waits for a pass with the verdicts of a time.
-func (b *bench) gatewayLost(ctx context.Context, e *environment, events int, passed func(time.Time) error) (err error) {
+func (b *bench) gatewayLost(ctx context.Context, e *environment, k watchedKernel, passed func(time.Time) error) (err error) {
 	liveness := verdicts{e}
 	lost := e.topology.Gateways[len(e.topology.Gateways)-1].ID()
 	ordinal := e.topology.Datacenters[len(e.topology.Datacenters)-1].Ordinal
@@ -160,11 +152,10 @@ func (b *bench) gatewayLost(ctx context.Context, e *environment, events int, pas
 	decide := func(down catalog.GatewayID, members int) (time.Duration, error) {
 		start := time.Now()
 		liveness.decide(down)
-		err := awaitMembers(events, group, members)
-		took := time.Since(start)
-		return took, errors.Join(err, passed(start), ctx.Err())
+		at, err := k.await(ctx, group, members)
+		return at.Sub(start), errors.Join(err, passed(start), ctx.Err())
 	}
-	if err := awaitMembers(events, group, 2); err != nil {
+	if _, err := k.await(ctx, group, 2); err != nil {
 		return err
 	}
 	if err := passed(time.Now()); err != nil {
@@ -197,61 +188,51 @@ func awaitPass(ctx context.Context, g *dataplane.Gateway, published notify.Signa
 	}
 }
 
-// eventTimeout bounds the time to wait for the kernel.
-const eventTimeout = 120 // seconds: 100 000 routes are written first
+// writeTimeout bounds the time to wait for the kernel: 100 000 routes are written first.
+const writeTimeout = 2 * time.Minute
 
-// subscribeNexthops returns a socket that receives changes of nexthop objects.
-func subscribeNexthops() (int, error) {
-	socket, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
+// written is a group after the kernel has it.
+type written struct {
+	id      uint32
+	members int
+	at      time.Time
+}
+
+// watchedKernel reports the groups that were written. A reader of the events of the kernel
+// would compete for the processors with what is measured.
+type watchedKernel struct {
+	routes.Kernel
+	groups chan written
+}
+
+func (k watchedKernel) Apply(ctx context.Context, change routes.Change) error {
+	err := k.Kernel.Apply(ctx, change)
+	at := time.Now()
 	if err != nil {
-		return 0, fmt.Errorf("open netlink socket: %w", err)
+		return err
 	}
-	return socket, errors.Join(
-		unix.Bind(socket, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: 1 << (unix.RTNLGRP_NEXTHOP - 1)}),
-		unix.SetsockoptTimeval(socket, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: eventTimeout}))
+	for _, g := range slices.Concat(change.Groups.Add, change.Groups.Replace) {
+		select {
+		case k.groups <- written{g.ID, len(g.Members), at}:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
 }
 
-// awaitMembers waits until the kernel reports that a group has a number of members.
-func awaitMembers(socket int, group uint32, members int) error {
-	var buffer [1 << 15]byte
+// await returns when the kernel had a number of members in a group.
+func (k watchedKernel) await(ctx context.Context, group uint32, members int) (time.Time, error) {
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
 	for {
-		n, _, err := unix.Recvfrom(socket, buffer[:], 0)
-		if errors.Is(err, unix.EINTR) { // a signal of the scheduler; the kernel repeats no call with a timeout
-			continue
-		}
-		if err != nil {
-			return fmt.Errorf("await a group of %d nexthops: %w", members, err)
-		}
-		messages, err := syscall.ParseNetlinkMessage(buffer[:n])
-		if err != nil {
-			return fmt.Errorf("read the change of a nexthop: %w", err)
-		}
-		for _, m := range messages {
-			if id, has := parseGroup(m); id == group && has == members {
-				return nil
+		select {
+		case w := <-k.groups:
+			if w.id == group && w.members == members {
+				return w.at, nil
 			}
+		case <-ctx.Done():
+			return time.Time{}, fmt.Errorf("await a group of %d nexthops: %w", members, ctx.Err())
 		}
 	}
-}
-
-// parseGroup returns the id of a nexthop and the number of its members.
-func parseGroup(m syscall.NetlinkMessage) (id uint32, members int) {
-	if m.Header.Type != unix.RTM_NEWNEXTHOP || len(m.Data) < unix.SizeofNhmsg {
-		return 0, 0
-	}
-	for rest := m.Data[unix.SizeofNhmsg:]; len(rest) >= unix.SizeofRtAttr; {
-		length := int(binary.NativeEndian.Uint16(rest))
-		if length < unix.SizeofRtAttr || length > len(rest) {
-			break
-		}
-		value := rest[unix.SizeofRtAttr:length]
-		switch binary.NativeEndian.Uint16(rest[2:]) {
-		case unix.NHA_ID:
-			id = binary.NativeEndian.Uint32(value)
-		case unix.NHA_GROUP:
-			members = len(value) / unix.SizeofNexthopGrp
-		}
-		rest = rest[min((length+unix.RTA_ALIGNTO-1)&^(unix.RTA_ALIGNTO-1), len(rest)):]
-	}
-	return id, members
 }
