@@ -107,13 +107,18 @@ func parse(args []string) (settings, error) {
 	return s, nil
 }
 
+// Plans are the times of plans.
+type Plans struct {
+	Plan          *float64 `json:"plan_ms"`
+	PlanAllDown   *float64 `json:"plan_all_down_ms"`
+	PlanOneChange *float64 `json:"plan_one_change_ms"` // the prefixes of one datacenter
+	PlanVerdict   *float64 `json:"plan_verdict_ms"`    // no record
+}
+
 // Result is the JSON result. Values are medians unless named otherwise.
 type Result struct {
-	Bench             string   `json:"bench"`
-	Plan              *float64 `json:"plan_ms"`
-	PlanAllDown       *float64 `json:"plan_all_down_ms"`
-	PlanOneChange     *float64 `json:"plan_one_change_ms"` // the prefixes of one datacenter
-	PlanVerdict       *float64 `json:"plan_verdict_ms"`    // no record
+	Bench string `json:"bench"`
+	Plans
 	Status            *float64 `json:"status_ms"`
 	CommitCost        *float64 `json:"commit_cost_ms"`
 	GatewayLost       *float64 `json:"gateway_lost_ms_100k_routes"`
