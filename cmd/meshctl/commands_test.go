@@ -293,6 +293,9 @@ func TestRecoverRunsMeshdRecover(t *testing.T) {
 	require.Equal(t, fault.ExitOK, a.main(t.Context(), strings.Fields("raft recover --data-dir /data --peer east/gw1 --peer west/gw1 --yes")), errs.String())
 	assert.Equal(t, strings.Fields("meshd recover --data-dir /data --peer east/gw1 --peer west/gw1"), ran)
 	assert.Contains(t, errs.String(), "meshd recover --data-dir /data --peer east/gw1 --peer west/gw1")
+	require.Equal(t, fault.ExitOK, a.main(t.Context(), strings.Fields("raft recover --data-dir /data --peer east/gw1 --dry-run -o json")), errs.String())
+	assert.Equal(t, strings.Fields("meshd recover --data-dir /data --peer east/gw1 --dry-run --output json"), ran)
+	assert.Equal(t, "catalog recovered\n", out.String(), "meshd prints the result of a dry run")
 }
 
 func TestRecoverReportsThatMeshdFailsOrIsMissing(t *testing.T) {

@@ -85,15 +85,29 @@ func recoverCatalog(cmd *cobra.Command, a *app, r recoverFlags) error {
 	for _, peer := range r.peers {
 		args = append(args, "--peer", peer)
 	}
+	if r.dryRun {
+		args = append(args, "--dry-run")
+		if a.options.output.Structured() { // JSON is YAML
+			args = append(args, "--output", "json")
+		}
+	}
 	fmt.Fprintf(a.err, "The catalog in %s becomes authoritative, with the voters %s;\nwrites that only lost voters had are lost. This runs: %s %s\n",
 		human.Clean(r.dataDir), human.Clean(strings.Join(r.peers, ", ")), human.Clean(r.meshd), human.Clean(strings.Join(args, " ")))
-	if r.dryRun {
-		return nil
+	if !r.dryRun {
+		if err := a.confirm(cmd.Context(), r.yes, "recovering the catalog from "+r.dataDir); err != nil {
+			return err
+		}
 	}
-	if err := a.confirm(cmd.Context(), r.yes, "recovering the catalog from "+r.dataDir); err != nil {
-		return err
+	if err := runMeshd(cmd, a, r.meshd, args); err != nil || r.dryRun {
+		return err // of a dry run, meshd has printed the result
 	}
-	err := a.execute(cmd.Context(), a, r.meshd, args...)
+	a.hint("next: when all surviving gateways are recovered, start meshd on them, then run `meshctl raft list-peers`")
+	return a.print(views.Done{Done: true}, line("catalog recovered"))
+}
+
+// runMeshd runs meshd on this host.
+func runMeshd(cmd *cobra.Command, a *app, meshd string, args []string) error {
+	err := a.execute(cmd.Context(), a, meshd, args...)
 	var exit *exec.ExitError
 	switch {
 	case errors.As(err, &exit):
@@ -112,6 +126,5 @@ func recoverCatalog(cmd *cobra.Command, a *app, r recoverFlags) error {
 	case err != nil:
 		return fmt.Errorf("run meshd recover: %w", err)
 	}
-	a.hint("next: when all surviving gateways are recovered, start meshd on them, then run `meshctl raft list-peers`")
-	return a.print(views.Done{Done: true}, line("catalog recovered"))
+	return nil
 }

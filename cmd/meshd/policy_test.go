@@ -72,6 +72,7 @@ func TestImportDirections(t *testing.T) {
 			"consensus/raftnode/internal/history":   {"consensus", "consensus/catalog", "consensus/catalog/catalogpb"},
 			"consensus/raftnode/internal/proposals": {"consensus", "consensus/catalog", "consensus/catalog/catalogpb"},
 			"consensus/raftnode/internal/voting":    {"consensus/catalog"},
+			"consensus/raftnode/internal/recovery":  {"consensus/catalog", "consensus/catalog/entrycheck", "consensus/catalog/replica", "consensus/raftnode/internal/disk", "consensus/raftnode/internal/fsm"},
 			"consensus/raftnode/internal/transport": {"consensus", "consensus/catalog", "consensus/catalog/entrycheck"},
 			"agent/config":                          {"agent/plaintext", "agent/suggest", "consensus/catalog", "consensus/catalog/allowlist"},
 			"agent/plaintext":                       {},

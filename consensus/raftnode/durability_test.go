@@ -272,7 +272,16 @@ func TestRecoverGivesTheCatalogNewVoters(t *testing.T) {
 			change(&bad)
 			_, err := raftnode.Recover(bad)
 			require.ErrorContains(t, err, text)
+			_, err = raftnode.Inspect(bad)
+			require.ErrorContains(t, err, text)
 		}
+		prospect, err := raftnode.Inspect(recovery)
+		require.NoError(t, err)
+		require.Equal(t, []catalog.GatewayID{"dc0/gw0", "dc1/gw0", "dc2/gw0"}, prospect.Former)
+		require.Equal(t, "kept", key.Get(prospect.View))
+		require.WithinDuration(t, time.Now(), prospect.WrittenAt, time.Hour)
+		require.GreaterOrEqual(t, prospect.Index, prospect.Committed)
+		require.Zero(t, prospect.Unusable)
 		backup, err := raftnode.Recover(recovery)
 		require.NoError(t, err)
 		for _, name := range []string{"raft.db", "snapshots"} {
@@ -282,6 +291,10 @@ func TestRecoverGivesTheCatalogNewVoters(t *testing.T) {
 		if store == raftnode.WAL {
 			require.FileExists(t, segment(t, backup))
 		}
+		after, err := raftnode.Inspect(recovery)
+		require.NoError(t, err)
+		require.Equal(t, recovery.Voters, after.Former)
+		require.GreaterOrEqual(t, after.Index, prospect.Index, "the recovery keeps what the dry run showed")
 		left.Restart()
 		write(t, left, key, "goes on")
 		c.WaitVoters(1)

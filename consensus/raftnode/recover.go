@@ -5,25 +5,32 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
-	"slices"
-	"time"
 
 	"github.com/hashicorp/raft"
 
-	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/entrycheck"
-	"github.com/meshway/meshway/consensus/catalog/replica"
-	"github.com/meshway/meshway/consensus/raftnode/internal/disk"
 	"github.com/meshway/meshway/consensus/raftnode/internal/fsm"
+	"github.com/meshway/meshway/consensus/raftnode/internal/recovery"
 )
 
-// Recovery configures Recover. All fields but Log are required.
-type Recovery struct {
-	Dir    string
-	ID     catalog.GatewayID   // of this gateway
-	Voters []catalog.GatewayID // the new voters; ID must be one of them
-	Now    time.Time           // names the backup
-	Log    *slog.Logger        // nil: silent
+// Recovery configures Recover.
+type Recovery = recovery.Request
+
+// Prospect is what Inspect finds.
+type Prospect = recovery.Prospect
+
+// Inspect returns what Recover would keep, and changes nothing but what each start of a
+// member does.
+func Inspect(r Recovery) (p Prospect, err error) {
+	n, err := openOffline(r)
+	if err != nil {
+		return p, err
+	}
+	defer func() { err = errors.Join(err, n.Close()) }()
+	if p, err = recovery.Inspect(n.store, n.fsm); err != nil {
+		return p, fmt.Errorf("recover %s: %w", r.Dir, err)
+	}
+	return p, nil
 }
 
 // Recover gives the catalog in a directory new voters, offline, after its quorum
@@ -37,20 +44,11 @@ type Recovery struct {
 // received without an acknowledgement are kept, up to one that cannot be applied: it and
 // those after it are removed, with a warning in Log.
 func Recover(r Recovery) (backup string, err error) {
-	if r.Log == nil {
-		r.Log = slog.New(slog.DiscardHandler)
-	}
-	if err := r.validate(); err != nil {
-		return "", err
-	}
-	n, err := r.open()
+	n, err := openOffline(r)
 	if err != nil {
 		return "", err
 	}
 	defer func() { err = errors.Join(err, n.Close()) }()
-	if err := r.checkVoters(n.View()); err != nil {
-		return "", err
-	}
 	backup = filepath.Join(r.Dir, "before-recover-"+r.Now.UTC().Format("20060102T150405Z"))
 	if err := n.store.BackUp(backup); err != nil {
 		return "", fmt.Errorf("recover: %w", err)
@@ -81,50 +79,20 @@ func (n *Node) cutUnusable(backup string) error {
 	return nil
 }
 
-func (r Recovery) validate() error {
-	switch {
-	case len(r.Voters) == 0:
-		return errors.New("recover: no voters given: name at least this gateway")
-	case !slices.Contains(r.Voters, r.ID):
-		return fmt.Errorf("recover: voters do not contain %s: run it on a gateway that will vote", r.ID)
-	case len(r.Voters) != len(slices.Compact(slices.Sorted(slices.Values(r.Voters)))):
-		return errors.New("recover: a voter is named twice")
-	case r.Now.IsZero():
-		return errors.New("recover: no time given")
+// openOffline opens the directory as a node that cannot run.
+func openOffline(r Recovery) (*Node, error) {
+	if r.Log == nil {
+		r.Log = slog.New(slog.DiscardHandler)
 	}
-	has, err := disk.HasState(r.Dir)
-	if err != nil {
-		return err
+	if err := r.Validate(); err != nil {
+		return nil, err
 	}
-	if !has {
-		return fmt.Errorf("recover: %s holds no catalog: check the data directory, or join the federation again", r.Dir)
-	}
-	return nil
-}
-
-// open opens the directory as a node that cannot run.
-func (r Recovery) open() (*Node, error) {
-	cfg := Config{ID: r.ID, Dir: r.Dir, Timers: LAN(), Log: r.Log}.withDefaults()
-	have, err := disk.ReadOwner(r.Dir)
+	n, err := openNode(Config{ID: r.ID, Dir: r.Dir, Timers: LAN(), Log: r.Log}.withDefaults())
 	if err != nil {
 		return nil, err
 	}
-	if have.Gateway == "" {
-		return nil, fmt.Errorf("recover: %s has no %s: the gateway that it belongs to is unknown", r.Dir, disk.OwnerFile)
+	if err := r.CheckVoters(n.View()); err != nil {
+		return nil, errors.Join(err, n.Close())
 	}
-	return openNode(cfg)
-}
-
-// checkVoters fails if a voter is not in the catalog. It accepts all voters if
-// the catalog contains no federation.
-func (r Recovery) checkVoters(view *replica.View) error {
-	if _, known := view.Federation(); !known {
-		return nil
-	}
-	for _, id := range r.Voters {
-		if _, ok := view.Gateway(id); !ok {
-			return fmt.Errorf("recover: voter %s is not in the catalog: see meshctl members", id)
-		}
-	}
-	return nil
+	return n, nil
 }

@@ -32,3 +32,13 @@ func (s *Store) SnapshotInLog() (uint64, error) {
 	}
 	return meta.Index, nil
 }
+
+// Snapshotted returns the members and the index at the end of the newest snapshot; none and 0
+// without one.
+func (s *Store) Snapshotted() (raft.Configuration, uint64, error) {
+	meta, err := s.newestSnapshot()
+	if err != nil || meta == nil {
+		return raft.Configuration{}, 0, err
+	}
+	return meta.Configuration, meta.Index, nil
+}
