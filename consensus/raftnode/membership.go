@@ -47,10 +47,10 @@ func (l *leadership) members() []quorum.Member {
 }
 
 // maintainMembership keeps raft's members equal to the gateways of the catalog until ctx ends. It
-// checks them when the catalog changes and when autopilot has checked their health.
+// checks them when gateways or datacenters change and when autopilot has checked their health.
 func (l *leadership) maintainMembership(ctx context.Context) {
 	for {
-		changed := l.node.Changed()
+		changed := l.node.TopologyChanged()
 		l.reconcileMembership(ctx)
 		select {
 		case <-changed:
