@@ -52,38 +52,60 @@ type admitter struct {
 // admissionResponse is a JoinResponse or an EnrolResponse.
 type admissionResponse interface{ GetResult() *catalogpb.Result }
 
-// requestAdmission sends a request to one admitter after the other until one
-// returns the answer of the catalog. A *catalog.Refusal ends the search. If no
-// admitter returned an answer, the error is an *AdmissionError, with the refusal
-// that unanswered makes of their errors.
+// requestAdmission sends a request to the admitter that answers first, and if it
+// returns no answer of the catalog, to the next one: admitters are dialled in parallel,
+// because an address that drops packets takes dialTimeout, but only one at a time has the
+// request. A *catalog.Refusal ends the search. If no admitter returned an answer, the
+// error is an *AdmissionError, with the refusal that unanswered makes of their errors.
 func requestAdmission[R admissionResponse](ctx context.Context, r requester, admitters []admitter,
 	send func(context.Context, admissionConn) (R, error), unanswered func(tried []error) *catalog.Refusal,
 ) (response R, err error) {
 	var tried []error
-	for _, a := range admitters {
-		if response, err = requestFrom(ctx, r, a, send); err == nil {
-			return response, nil
+	for len(admitters) > 0 {
+		conn, won, failed := race(ctx, len(admitters), func(ctx context.Context, i int) (admissionConn, error) {
+			return r.connect(ctx, admitters[i])
+		})
+		if won >= 0 {
+			if response, err = requestOver(ctx, r, conn, send); err == nil {
+				return response, nil
+			}
+			if _, refused := errors.AsType[*catalog.Refusal](err); refused {
+				return response, err
+			}
+			failed[won] = err
 		}
-		if _, refused := errors.AsType[*catalog.Refusal](err); refused || ctx.Err() != nil {
-			return response, err
+		var untried []admitter
+		for i, a := range admitters {
+			if failed[i] == nil {
+				untried = append(untried, a)
+			} else {
+				tried = append(tried, fmt.Errorf("%s: %w", a.name, failed[i]))
+			}
 		}
-		tried = append(tried, fmt.Errorf("%s: %w", a.name, err))
+		if ctx.Err() != nil {
+			return response, fmt.Errorf("%s: %w", inOneLine(tried), ctx.Err())
+		}
+		admitters = untried
 	}
 	return response, &AdmissionError{Refusal: unanswered(tried), Tried: tried}
 }
 
-func requestFrom[R admissionResponse](ctx context.Context, r requester, a admitter, send func(context.Context, admissionConn) (R, error)) (none R, err error) {
-	ctx, cancel := context.WithTimeout(ctx, admissionTimeout)
+// connect connects to an admitter and verifies it.
+func (r requester) connect(ctx context.Context, a admitter) (admissionConn, error) {
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	raw, err := r.dial(ctx, a.address)
 	if err != nil {
-		return none, err
+		return admissionConn{}, err
 	}
-	conn, err := newAdmissionConn(ctx, raw, r.certificate, a.verify)
-	if err != nil {
-		return none, err
-	}
-	defer conn.close()
+	return newAdmissionConn(ctx, raw, r.certificate, a.verify)
+}
+
+// requestOver sends a request over a connection and closes it.
+func requestOver[R admissionResponse](ctx context.Context, r requester, conn admissionConn, send func(context.Context, admissionConn) (R, error)) (none R, err error) {
+	ctx, cancel := context.WithTimeout(ctx, admissionTimeout)
+	defer cancel()
+	defer conn.Close() // the call has ended
 	response, err := send(ctx, conn)
 	if err != nil {
 		return none, r.sentinels.FromConnect(err)

@@ -18,8 +18,15 @@ import (
 // the catalog. It carries one call.
 type admissionConn struct {
 	controlpbconnect.FederationClient
-	peer  identity.Peer // verified
-	close func()
+	peer      identity.Peer // verified
+	tls       *tls.Conn
+	transport *http.Transport
+}
+
+// Close closes the connection.
+func (c admissionConn) Close() error {
+	c.transport.CloseIdleConnections()
+	return c.tls.Close()
 }
 
 // newAdmissionConn completes the TLS handshake on raw, which it closes on failure.
@@ -27,8 +34,6 @@ type admissionConn struct {
 func newAdmissionConn(ctx context.Context, raw net.Conn, certificate *tls.Certificate,
 	verify func(chain []*x509.Certificate) (identity.Peer, error),
 ) (admissionConn, error) {
-	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
-	defer cancel()
 	var admission admissionConn
 	own := func() (*tls.Certificate, error) { return certificate, nil }
 	conn := tls.Client(raw, clientTLS(own, protocolRPC, func(state tls.ConnectionState) (err error) {
@@ -39,12 +44,9 @@ func newAdmissionConn(ctx context.Context, raw net.Conn, certificate *tls.Certif
 		_ = raw.Close() // the error of the handshake is the one to return
 		return admissionConn{}, err
 	}
-	transport := newTransport(func(context.Context, string, string) (net.Conn, error) { return conn, nil })
-	admission.close = func() {
-		transport.CloseIdleConnections()
-		_ = conn.Close() // the call has ended
-	}
-	admission.FederationClient = controlpbconnect.NewFederationClient(&http.Client{Transport: transport},
+	admission.tls = conn
+	admission.transport = newTransport(func(context.Context, string, string) (net.Conn, error) { return conn, nil })
+	admission.FederationClient = controlpbconnect.NewFederationClient(&http.Client{Transport: admission.transport},
 		"https://admission.invalid", connect.WithReadMaxBytes(rpc.MaxArchive))
 	return admission, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"time"
@@ -85,54 +86,61 @@ func (p *Port) Answers(ctx context.Context, id catalog.GatewayID, addresses []st
 	return conn.RemoteAddr().String(), true
 }
 
-// attempt is the result of dialling one address.
-type attempt struct {
-	conn net.Conn
-	err  error
+// dialAny returns the first connection to one of the addresses.
+func dialAny(ctx context.Context, id catalog.GatewayID, addresses []string, dial func(context.Context, string) (net.Conn, error)) (net.Conn, error) {
+	conn, won, failed := race(ctx, len(addresses), func(ctx context.Context, i int) (net.Conn, error) { return dial(ctx, addresses[i]) })
+	if won < 0 {
+		return nil, &UnreachableError{Gateway: id, Tried: failed}
+	}
+	return conn, nil
 }
 
-// dialAny tries addresses in order and returns the first connection. It starts an
-// attempt dialStagger after the previous one, or as soon as one fails. All attempts
-// have ended when it returns.
-func dialAny(ctx context.Context, id catalog.GatewayID, addresses []string, dial func(context.Context, string) (net.Conn, error)) (net.Conn, error) {
+// attempt is the result of dialling one address.
+type attempt[C io.Closer] struct {
+	index int
+	conn  C
+	err   error
+}
+
+// race dials n addresses in order and returns the first connection and the index of its
+// address; -1 if all failed. It starts an attempt dialStagger after the previous one, or as
+// soon as one fails. All attempts have ended when it returns. Of failed, those that were not
+// started or not waited for are nil.
+func race[C io.Closer](ctx context.Context, n int, dial func(ctx context.Context, i int) (C, error)) (first C, won int, failed []error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	results := make(chan attempt)
-	failed := &UnreachableError{Gateway: id}
-	var first net.Conn
+	results := make(chan attempt[C])
+	won, failed = -1, make([]error, n)
 	running := 0
-	for next := 0; first == nil && (next < len(addresses) || running > 0); {
-		if next < len(addresses) {
-			address := addresses[next]
+	for next := 0; won < 0 && (next < n || running > 0); {
+		if i := next; i < n {
 			next++
 			running++
-			go func() { // ends before dialAny returns: its result is received
-				conn, err := dial(ctx, address)
-				results <- attempt{conn, err}
+			go func() { // ends before race returns: its result is received
+				conn, err := dial(ctx, i)
+				results <- attempt[C]{i, conn, err}
 			}()
 		}
 		var stagger <-chan time.Time
-		if next < len(addresses) {
+		if next < n {
 			stagger = time.After(dialStagger)
 		}
 		select {
 		case <-stagger:
 		case r := <-results:
 			running--
-			first = r.conn
 			if r.err != nil {
-				failed.Tried = append(failed.Tried, r.err)
+				failed[r.index] = r.err
+			} else {
+				first, won = r.conn, r.index
 			}
 		}
 	}
 	cancel()
 	for ; running > 0; running-- {
-		if r := <-results; r.conn != nil {
+		if r := <-results; r.err == nil {
 			_ = r.conn.Close() // not needed
 		}
 	}
-	if first != nil {
-		return first, nil
-	}
-	return nil, failed
+	return first, won, failed
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/x509"
 	"fmt"
-	"net"
 	"slices"
 	"time"
 
@@ -20,10 +19,6 @@ import (
 // CodeNoContact is the code of the refusal if no gateway answered a request to
 // enrol.
 const CodeNoContact = "no-gateway-answers"
-
-// enrolDialTimeout is short because the addresses of the own datacenter come
-// first: if its gateways are down, each of them costs this time.
-const enrolDialTimeout = 3 * time.Second
 
 // Contact is a gateway that can admit another one.
 type Contact struct {
@@ -41,8 +36,8 @@ type Enroller struct {
 	Sentinels    rpc.Sentinels
 }
 
-// Enrol sends the request to one contact after the other until one returns the
-// answer of the catalog. It sets the federation of the request. A refusal of the
+// Enrol sends the request to the contact that answers first, and to others until one
+// returns the answer of the catalog. It sets the federation of the request. A refusal of the
 // catalog is a *catalog.Refusal and ends the search; if no contact returned an
 // answer, the error is an *AdmissionError. errors.Is finds identity.ErrNotMember if
 // the catalog of a contact does not contain the datacenter.
@@ -64,7 +59,7 @@ func (e Enroller) Enrol(ctx context.Context, contacts []Contact, request *contro
 		}
 	}
 	sentinels := append(slices.Clip(e.Sentinels), rpc.Sentinel{Name: notMemberName, Err: identity.ErrNotMember, Code: connect.CodePermissionDenied})
-	r := requester{certificate: certificate, dial: e.dial, sentinels: sentinels}
+	r := requester{certificate: certificate, dial: e.Sockets.Dial, sentinels: sentinels}
 	return requestAdmission(ctx, r, admitters, func(ctx context.Context, conn admissionConn) (*controlpb.EnrolResponse, error) {
 		return messageOf(conn.Enrol(ctx, connect.NewRequest(request)))
 	}, noContact)
@@ -86,10 +81,4 @@ func noContact(tried []error) *catalog.Refusal {
 		Message: "no gateway of the federation enrolled this gateway: " + inOneLine(tried),
 		Remedy:  "check that the gateways run and that this host reaches their control ports over TCP",
 	}
-}
-
-func (e Enroller) dial(ctx context.Context, address string) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, enrolDialTimeout)
-	defer cancel()
-	return e.Sockets.Dial(ctx, address)
 }

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -39,8 +40,8 @@ type Joiner struct {
 	Progress     func(step, message string) // receives each step: its stable name and a message for the user; may be nil
 }
 
-// Join sends the request to one endpoint of the token after the other until one
-// that matches the token's pin returns the answer of the catalog. The caller sets
+// Join sends the request to the endpoint of the token that matches the token's pin
+// first, and to others until one returns the answer of the catalog. The caller sets
 // the prefixes of the datacenter and the gateway in the request; Join sets the
 // rest. A refusal of the catalog is a *catalog.Refusal and ends the search; if no
 // endpoint returned an answer, the error is an *AdmissionError.
@@ -61,7 +62,7 @@ func (j Joiner) Join(ctx context.Context, token identity.Token, request *control
 			return identity.VerifyPinned(chain, token.Pin, token.FederationID, j.Now())
 		}})
 	}
-	r := requester{certificate: certificate, dial: j.dial, sentinels: j.Sentinels}
+	r := requester{certificate: certificate, dial: j.dial(), sentinels: j.Sentinels}
 	return requestAdmission(ctx, r, admitters, func(ctx context.Context, conn admissionConn) (*controlpb.JoinResponse, error) {
 		// The handshake has verified the peer before the secret is sent.
 		j.progress("prove-pin", "verified "+conn.peer.String()+" by the pin in the token")
@@ -141,15 +142,20 @@ func familyMissing(endpoints []string, tried []error) (theirs, ours string) {
 	}
 }
 
-func (j Joiner) dial(ctx context.Context, endpoint string) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
-	defer cancel()
-	raw, err := j.Sockets.Dial(ctx, endpoint)
-	if err != nil {
-		return nil, err
+// dial returns a function that connects to an endpoint and reports that, for one
+// endpoint at a time.
+func (j Joiner) dial() func(ctx context.Context, endpoint string) (net.Conn, error) {
+	var reporting sync.Mutex
+	return func(ctx context.Context, endpoint string) (net.Conn, error) {
+		raw, err := j.Sockets.Dial(ctx, endpoint)
+		if err != nil {
+			return nil, err
+		}
+		reporting.Lock()
+		defer reporting.Unlock()
+		j.progress("dial", "connected to "+endpoint)
+		return raw, nil
 	}
-	j.progress("dial", "connected to "+endpoint)
-	return raw, nil
 }
 
 func (j Joiner) progress(step, message string) {
