@@ -11,6 +11,7 @@ import (
 
 	"connectrpc.com/connect"
 
+	"github.com/meshway/meshway/agent/control/internal/race"
 	"github.com/meshway/meshway/agent/identity"
 	"github.com/meshway/meshway/agent/rpc"
 	"github.com/meshway/meshway/consensus/catalog"
@@ -62,7 +63,7 @@ func requestAdmission[R admissionResponse](ctx context.Context, r requester, adm
 ) (response R, err error) {
 	var tried []error
 	for len(admitters) > 0 {
-		conn, won, failed := race(ctx, len(admitters), func(ctx context.Context, i int) (admissionConn, error) {
+		conn, won, failed := race.Dial(ctx, len(admitters), func(ctx context.Context, i int) (admissionConn, error) {
 			return r.connect(ctx, admitters[i])
 		})
 		if won >= 0 {

@@ -4,21 +4,16 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
-	"io"
 	"net"
 	"strings"
 	"time"
 
+	"github.com/meshway/meshway/agent/control/internal/race"
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
-const (
-	// dialTimeout bounds connecting and the handshake together.
-	dialTimeout = 10 * time.Second
-	// dialStagger is the head start of an address before the next one is tried in
-	// parallel (RFC 8305 §5): an overlay that is down does not answer at all.
-	dialStagger = 300 * time.Millisecond
-)
+// dialTimeout bounds connecting and the handshake together.
+const dialTimeout = 10 * time.Second
 
 // UnreachableError reports that no connection to a gateway was established, so
 // nothing was sent to it.
@@ -88,59 +83,9 @@ func (p *Port) Answers(ctx context.Context, id catalog.GatewayID, addresses []st
 
 // dialAny returns the first connection to one of the addresses.
 func dialAny(ctx context.Context, id catalog.GatewayID, addresses []string, dial func(context.Context, string) (net.Conn, error)) (net.Conn, error) {
-	conn, won, failed := race(ctx, len(addresses), func(ctx context.Context, i int) (net.Conn, error) { return dial(ctx, addresses[i]) })
+	conn, won, failed := race.Dial(ctx, len(addresses), func(ctx context.Context, i int) (net.Conn, error) { return dial(ctx, addresses[i]) })
 	if won < 0 {
 		return nil, &UnreachableError{Gateway: id, Tried: failed}
 	}
 	return conn, nil
-}
-
-// attempt is the result of dialling one address.
-type attempt[C io.Closer] struct {
-	index int
-	conn  C
-	err   error
-}
-
-// race dials n addresses in order and returns the first connection and the index of its
-// address; -1 if all failed. It starts an attempt dialStagger after the previous one, or as
-// soon as one fails. All attempts have ended when it returns. Of failed, those that were not
-// started or not waited for are nil.
-func race[C io.Closer](ctx context.Context, n int, dial func(ctx context.Context, i int) (C, error)) (first C, won int, failed []error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	results := make(chan attempt[C])
-	won, failed = -1, make([]error, n)
-	running := 0
-	for next := 0; won < 0 && (next < n || running > 0); {
-		if i := next; i < n {
-			next++
-			running++
-			go func() { // ends before race returns: its result is received
-				conn, err := dial(ctx, i)
-				results <- attempt[C]{i, conn, err}
-			}()
-		}
-		var stagger <-chan time.Time
-		if next < n {
-			stagger = time.After(dialStagger)
-		}
-		select {
-		case <-stagger:
-		case r := <-results:
-			running--
-			if r.err != nil {
-				failed[r.index] = r.err
-			} else {
-				first, won = r.conn, r.index
-			}
-		}
-	}
-	cancel()
-	for ; running > 0; running-- {
-		if r := <-results; r.err == nil {
-			_ = r.conn.Close() // not needed
-		}
-	}
-	return first, won, failed
 }

@@ -159,7 +159,7 @@ func TestImportDirections(t *testing.T) {
 			},
 			"cmd/meshctl/internal/views": {"agent/build", "agent/control/controlpb", "agent/status", "cmd/meshctl/internal/human", "consensus/catalog/catalogpb"},
 			"agent/control": {
-				"agent/control/controlpb", "agent/control/internal/limit", "agent/control/controlpb/controlpbconnect", "agent/identity", "agent/rpc",
+				"agent/control/controlpb", "agent/control/internal/limit", "agent/control/internal/race", "agent/control/controlpb/controlpbconnect", "agent/identity", "agent/rpc",
 				"agent/notify", "consensus/catalog", "consensus/catalog/catalogpb", "consensus/sharedcall",
 			},
 		} {
