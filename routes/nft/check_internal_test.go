@@ -27,7 +27,7 @@ func TestCheckedTablesHaveEachChainAndSet(t *testing.T) {
 		rules += tx.NumOperations()
 	}
 	assert.Equal(t, []string{
-		chainAntispoof, chainClamp, chainConfine, chainGuard, chainHandover, chainNoSNAT, chainTransit, chainUnderlay,
+		chainAntispoof, chainClamp, chainConfine, chainDetour, chainGuard, chainHandover, chainNoSNAT, chainTransit, chainUnderlay,
 	}, slices.Sorted(maps.Keys(chains)))
 	assert.Greater(t, rules, 60)
 }

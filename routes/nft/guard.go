@@ -21,15 +21,29 @@ func (r rendering) guard() {
 	r.rule(chainGuard, `oifname "lo" accept`)
 	r.rule(chainGuard, "oifname", "@"+setLanes, "accept")
 	r.ownPackets()
+	r.dropUnencrypted(chainGuard)
+}
+
+// detour drops forwarded packets as guard does, before the first chain of another program
+// in this hook: one with a flowtable, as those of firewalld and OpenWrt, has the kernel
+// forward the following packets of the connection without postrouting.
+func (r rendering) detour() {
+	r.chain(chainDetour, knftables.FilterType, knftables.ForwardHook, knftables.RawPriority)
+	r.rule(chainDetour, "oifname", "@"+setLanes, "accept")
+	r.dropUnencrypted(chainDetour)
+}
+
+// dropUnencrypted drops packets to other datacenters that do not go to a hop.
+func (r rendering) dropUnencrypted(chain string) {
 	for _, hop := range r.fw.Hops {
 		keyword := "ip"
 		if routes.FamilyOf(hop.Address) == routes.IPv6 {
 			keyword = "ip6"
 		}
-		r.rule(chainGuard, "oifname", strconv.Quote(hop.Device), "rt", keyword, "nexthop", hop.Address.String(), "accept")
+		r.rule(chain, "oifname", strconv.Quote(hop.Device), "rt", keyword, "nexthop", hop.Address.String(), "accept")
 	}
 	for _, f := range ipFamilies() {
-		r.rule(chainGuard, f.keyword, "daddr", "@"+setRemote+f.suffix, "counter name", strconv.Quote(routes.CounterUnencrypted), "drop")
+		r.rule(chain, f.keyword, "daddr", "@"+setRemote+f.suffix, "counter name", strconv.Quote(routes.CounterUnencrypted), "drop")
 	}
 }
 

@@ -26,6 +26,7 @@ const (
 	chainHandover  = "handover"  // prevents forwarding loops between gateways
 	chainConfine   = "confine"   // limits the destinations of packets from lanes
 	chainGuard     = "guard"     // keeps packets to other datacenters from leaving unencrypted
+	chainDetour    = "detour"    // the same, before another program has forwarded packets offloaded
 
 	setLanes      = "lanes"
 	setLocal      = "local"
@@ -59,6 +60,7 @@ func render(tx *knftables.Transaction, fw routes.Firewall, counters []*knftables
 	r.antispoof()
 	r.markUnderlay()
 	r.guard()
+	r.detour()
 	if r.hasConfine() {
 		r.confine()
 	}
