@@ -27,6 +27,7 @@ type NodeConfig struct {
 	Key       tunnel.PrivateKey
 	Kernel    Kernel
 	Liveness  Prober
+	PathMTU   PathMTU
 	Host      Host
 	Inventory Inventory
 	Problems  func() []plan.Problem // of other parts of the agent, for the status
@@ -72,11 +73,12 @@ func NewNode(cfg NodeConfig) *Node {
 func (n *Node) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return stopped(ctx, n.cfg.Liveness.Run(ctx)) })
+	group.Go(func() error { return stopped(ctx, n.cfg.PathMTU.Run(ctx)) })
 	group.Go(func() error { return stopped(ctx, n.cfg.Kernel.Routes.Watch(ctx, n.kernelChanged)) })
 	group.Go(func() error { watchTunnels(ctx, n.cfg.Kernel.Tunnels, n.leftTunnels, n.wake.Notify); return nil })
 	group.Go(func() error { watchDrops(ctx, n.cfg.Kernel.Firewall, n.dropped, n.wake.Notify); return nil })
 	group.Go(func() error {
-		notify.Loop(ctx, n.pass, n.cfg.Inventory.Changed, n.cfg.Liveness.Changed, n.wake.Changed)
+		notify.Loop(ctx, n.pass, n.cfg.Inventory.Changed, n.cfg.Liveness.Changed, n.cfg.PathMTU.Changed, n.wake.Changed)
 		return nil
 	})
 	return group.Wait()
@@ -135,7 +137,7 @@ func (p *nodePass) paths() interference.Paths {
 // gather sets the inputs of p. It only reads. If an input cannot be read, the
 // inputs are not marked as synced.
 func (n *Node) gather(ctx context.Context, p *nodePass, before nodePass) error {
-	observed := plan.Observed{Sessions: n.cfg.Liveness.Sessions()}
+	observed := plan.Observed{Sessions: n.cfg.Liveness.Sessions(), PathMTUs: n.cfg.PathMTU.Found()}
 	host, err := n.cfg.Host.Observe(ctx)
 	tunnels, listErr := n.cfg.Kernel.Tunnels.List(ctx) // as they are now: peers change their endpoints by themselves
 	switch {
@@ -179,6 +181,7 @@ func (n *Node) apply(ctx context.Context, p *nodePass) {
 	p.tunnels, err = tunnel.Apply(ctx, n.cfg.Kernel.Tunnels, n.cfg.Key, d.Tunnels, false)
 	p.add(err)
 	n.cfg.Liveness.Set(d.Sessions)
+	n.cfg.PathMTU.Set(d.TunnelSessions())
 	p.routes, p.lookedAt, err = n.routes.apply(ctx, d.Routes, d.Prune, p.at, p.lookedAt)
 	p.add(err)
 	if d.Prune && len(p.errors) == 0 {

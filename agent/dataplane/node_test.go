@@ -15,6 +15,7 @@ import (
 	"github.com/meshway/meshway/agent/dataplane"
 	"github.com/meshway/meshway/agent/liveness"
 	"github.com/meshway/meshway/agent/liveness/livenesstest"
+	"github.com/meshway/meshway/agent/notify"
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/agent/plan/nodeplan"
 	"github.com/meshway/meshway/agent/status"
@@ -62,7 +63,19 @@ type nodeWorld struct {
 	tunnels *tunneltest.Fake
 	kernel  *routestest.Kernel
 	network *livenesstest.Network
+	pathMTU *pathMTU
 }
+
+// pathMTU is that of one gateway.
+type pathMTU struct {
+	notify.Broadcast
+	sessions []plan.SessionConfig
+	found    map[catalog.GatewayID]int
+}
+
+func (*pathMTU) Run(context.Context) error                  { return nil }
+func (p *pathMTU) Set(sessions []plan.SessionConfig, _ int) { p.sessions = sessions }
+func (p *pathMTU) Found() map[catalog.GatewayID]int         { return p.found }
 
 var nearGateway = netip.MustParseAddr("192.0.2.1")
 
@@ -82,7 +95,7 @@ func simulateNode(t *testing.T, f func(t *testing.T, w *nodeWorld)) {
 					{Name: "b", Index: 1, Addresses: []netip.Addr{netip.MustParseAddr("198.51.100.2")}, PublicKey: tunnel.PublicKey{2}, Port: 51883},
 				},
 			}},
-			tunnels: tunneltest.NewFake(), kernel: routestest.NewKernel("eth0", "mesh1"), network: livenesstest.New(1),
+			tunnels: tunneltest.NewFake(), kernel: routestest.NewKernel("eth0", "mesh1"), network: livenesstest.New(1), pathMTU: &pathMTU{},
 		}
 		w.kernel.AddLink("eth0", netip.MustParsePrefix("192.0.2.0/24"))
 		w.network.SetHost(nearGateway, true)
@@ -94,7 +107,7 @@ func simulateNode(t *testing.T, f func(t *testing.T, w *nodeWorld)) {
 			Key:      key,
 			Kernel:   dataplane.Kernel{Tunnels: w.tunnels, Routes: w.kernel, Firewall: routestest.NewFilter()},
 			Liveness: liveness.NewProber(liveness.Config{Network: w.network, Interval: 100 * time.Millisecond, Multiplier: 5}),
-			Host:     w.cluster, Inventory: w.cluster,
+			PathMTU:  w.pathMTU, Host: w.cluster, Inventory: w.cluster,
 		})
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan error, 1)
@@ -168,6 +181,32 @@ func TestNodeTunnelsOnlyToGatewaysOnOtherLinks(t *testing.T) {
 		w.update(func(i *plan.Inventory) { i.Gateways = i.Gateways[:1] })
 		assert.NotContains(t, tunnelNames(t, w), "mesh1", "removed with the gateway")
 		assert.False(t, strings.Contains(w.kernel.String(), "mesh1 protocol"), w.kernel.String())
+	})
+}
+
+// TestRoutesOfANodeHaveTheMTUOfItsNarrowestTunnel: each packet may take any gateway.
+func TestRoutesOfANodeHaveTheMTUOfItsNarrowestTunnel(t *testing.T) {
+	simulateNode(t, func(t *testing.T, w *nodeWorld) {
+		mtu := func() int {
+			o, err := w.kernel.Observe(t.Context(), 7117)
+			require.NoError(t, err)
+			for _, r := range o.Routes {
+				if r.Prefix == netip.MustParsePrefix("10.2.0.0/16") && r.Nexthop != 0 {
+					return r.MTU
+				}
+			}
+			return -1
+		}
+		require.Zero(t, mtu())
+		require.NotEmpty(t, w.pathMTU.sessions)
+		for _, s := range w.pathMTU.sessions {
+			assert.Equal(t, "mesh1", s.Device, "only tunnels are probed")
+		}
+		w.pathMTU.found = map[catalog.GatewayID]int{"east/b": 1330} // between two MTUs of routes
+		w.pathMTU.Notify()
+		synctest.Wait()
+		assert.Equal(t, 1328, mtu())
+		assert.Equal(t, []uint32{routes.NarrowNexthopID(1328, 0, routes.IPv4), routes.NarrowNexthopID(1328, 1, routes.IPv4)}, w.group(t))
 	})
 }
 

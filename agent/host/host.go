@@ -77,7 +77,7 @@ func (h Host) Observe(ctx context.Context) (plan.Host, error) {
 		}
 	}
 	observed.Advertised = advertised(ipv6Root, main, uplinks(list, own, observed.Underlay), h.forwardedIPv6())
-	observed.Routes, observed.NoIPv6 = main, noIPv6(ipv6Root)
+	observed.Routes, observed.IPv6 = main, ipv6Of(ipv6Root)
 	var server []netip.Addr
 	if h.APIServer != nil {
 		server = h.APIServer()

@@ -8,18 +8,24 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/routes"
 )
 
-// ipv6Root has the settings of IPv6. It does not exist if the kernel has no IPv6.
+// ipv6Root has the settings of IPv6. It is empty or missing if the kernel has no IPv6.
 const ipv6Root = "/proc/sys/net/ipv6"
 
-// noIPv6 reports whether IPv6 is switched off for all devices. The setting for new ones
-// does not concern the lanes that exist, and package device overrides it for those that it
-// creates.
-func noIPv6(root string) bool {
-	_, err := os.Stat(root)
-	return errors.Is(err, fs.ErrNotExist) || ipv6Setting(root, "all", "disable_ipv6") == "1"
+// ipv6Of returns where a host has IPv6. Package device overrides the settings of the lanes.
+func ipv6Of(root string) plan.IPv6 {
+	_, err := os.Stat(filepath.Join(root, "conf"))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return plan.IPv6Missing
+	case ipv6Setting(root, "all", "disable_ipv6") == "1":
+		return plan.IPv6InLanes
+	default:
+		return plan.IPv6Everywhere
+	}
 }
 
 // advertised returns the devices on which the kernel processes router advertisements, and

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/routes"
 )
 
@@ -27,12 +28,14 @@ func ipv6Settings(t *testing.T, values map[string]string) string {
 func TestIPv6ThatIsSwitchedOffIsObserved(t *testing.T) {
 	for _, c := range []struct {
 		all, preset string
-		want        bool
-	}{{"0", "0", false}, {"1", "1", true}, {"0", "1", false}, {"1", "0", true}} {
+		want        plan.IPv6
+	}{{"0", "0", plan.IPv6Everywhere}, {"1", "1", plan.IPv6InLanes}, {"0", "1", plan.IPv6Everywhere}, {"1", "0", plan.IPv6InLanes}} {
 		root := ipv6Settings(t, map[string]string{"all/disable_ipv6": c.all, "default/disable_ipv6": c.preset})
-		assert.Equal(t, c.want, noIPv6(root), c)
+		assert.Equal(t, c.want, ipv6Of(root), c)
 	}
-	assert.True(t, noIPv6(filepath.Join(t.TempDir(), "missing")), "the kernel has no IPv6")
+	for _, root := range []string{t.TempDir(), filepath.Join(t.TempDir(), "missing")} {
+		assert.Equal(t, plan.IPv6Missing, ipv6Of(root), "the kernel has no IPv6")
+	}
 }
 
 func TestDefaultRoutesOfRouterAdvertisementsAreObserved(t *testing.T) {

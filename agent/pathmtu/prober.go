@@ -1,6 +1,7 @@
 package pathmtu
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -95,14 +96,15 @@ func (p *Prober) Set(sessions []plan.SessionConfig, mtu int) {
 	p.wake.Notify()
 }
 
-// Found returns the path MTU of each peer for which it is known, bytes.
+// Found returns the path MTU of each gateway for which it is known, bytes: the smallest
+// one of its sessions.
 func (p *Prober) Found() map[catalog.GatewayID]int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	found := make(map[catalog.GatewayID]int, len(p.peers))
 	for _, peer := range p.peers {
 		if n := peer.mtu(); n != 0 {
-			found[peer.gateway] = n
+			found[peer.gateway] = min(n, cmp.Or(found[peer.gateway], n))
 		}
 	}
 	return found

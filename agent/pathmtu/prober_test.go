@@ -83,6 +83,12 @@ func TestProberFollowsThePathsOfAllPeers(t *testing.T) {
 		assert.Less(t, time.Since(began), time.Second)
 		assert.Equal(t, map[catalog.GatewayID]int{"west/a": 1328}, p.Found())
 
+		ipv4 := plan.SessionConfig{Gateway: "west/a", Device: "mesh0", Local: netip.MustParseAddr("10.77.0.1"), Remote: netip.MustParseAddr("10.77.0.2")}
+		n.SetHost(ipv4.Remote, true)
+		p.Set(append([]plan.SessionConfig{ipv4}, both...), 1420)
+		time.Sleep(3 * time.Second)
+		assert.Equal(t, map[catalog.GatewayID]int{"west/a": 1312}, p.Found(), "the smaller one of two sessions")
+
 		p.Set(both, 1300)
 		time.Sleep(time.Second)
 		assert.Equal(t, map[catalog.GatewayID]int{"west/a": 1300}, p.Found(), "the interface is the limit")

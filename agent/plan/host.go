@@ -49,7 +49,7 @@ func (h Host) LocalAddressFor(a netip.Addr) netip.Addr {
 // Sysctls returns the settings of this host with those of its links, sorted by key.
 func (h Host) Sysctls(settings []routes.Sysctl) []routes.Sysctl {
 	settings = append(settings, routes.AcceptRASysctls(h.Advertised)...)
-	if h.NoIPv6 {
+	if h.IPv6 == IPv6Missing {
 		settings = routes.Without(settings, routes.IPv6)
 	}
 	slices.SortFunc(settings, func(a, b routes.Sysctl) int { return cmp.Compare(a.Key, b.Key) })

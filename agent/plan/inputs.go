@@ -88,9 +88,19 @@ type Host struct {
 	// Advertised are the devices on which the kernel processes router advertisements
 	// (accept_ra) and has to while this host forwards, sorted.
 	Advertised []string
-	NoIPv6     bool   // IPv6 is switched off, or the kernel has none
+	IPv6       IPv6
 	Needed     []Need // addresses without which the host does not work, sorted
 }
+
+// IPv6 is where a host has IPv6.
+type IPv6 int
+
+// The values of IPv6.
+const (
+	IPv6Everywhere IPv6 = iota
+	IPv6InLanes         // it is switched off for all devices, and lanes switch it on for themselves
+	IPv6Missing         // the kernel has none
+)
 
 // Need is an address of another host that this host must reach without Meshway.
 type Need struct {

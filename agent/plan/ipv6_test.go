@@ -13,6 +13,7 @@ import (
 	"github.com/meshway/meshway/agent/plan/gatewayplan"
 	"github.com/meshway/meshway/agent/plan/nodeplan"
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/routes"
 )
 
 func TestHostWithoutIPv6UsesIPv4(t *testing.T) {
@@ -22,12 +23,12 @@ func TestHostWithoutIPv6UsesIPv4(t *testing.T) {
 		in.Catalog.Gateways[i].Overlay = netip.AddrFrom4([4]byte{10, 77, 0, byte(i + 1)})
 	}
 	with, before := gatewayplan.Compute(in)
-	in.Host.NoIPv6 = true
+	in.Host.IPv6 = plan.IPv6Missing
 	d, problems := gatewayplan.Compute(in)
 	require.Len(t, problems, len(before)+1, "it is reported once")
 	i := slices.IndexFunc(problems, func(p plan.Problem) bool { return p.Code == "ipv6-missing" })
 	assert.Equal(t, plan.Warning, problems[i].Severity)
-	assert.Contains(t, problems[i].Remedy, "net.ipv6.conf.all.disable_ipv6=0")
+	assert.Contains(t, problems[i].Remedy, "ipv6.disable=1")
 	assert.Equal(t, with.Sessions, d.Sessions)
 	text := d.String()
 	assert.Contains(t, text, "route 10.3.0.0/16 nhid")
@@ -39,7 +40,7 @@ func TestHostWithoutIPv6UsesIPv4(t *testing.T) {
 
 func TestHostWithoutIPv6ReportsAnIPv6Overlay(t *testing.T) {
 	in := running()
-	in.Host.NoIPv6 = true
+	in.Host.IPv6 = plan.IPv6Missing
 	d, problems := gatewayplan.Compute(in)
 	require.NotEmpty(t, problems)
 	assert.Equal(t, "ipv6-missing", problems[0].Code)
@@ -54,9 +55,36 @@ func TestHostWithoutIPv6ReportsAnIPv6Overlay(t *testing.T) {
 	assert.NoError(t, gatewayplan.RefuseOverlay(in.Config, in.Host, netip.MustParsePrefix("10.77.0.0/24")))
 }
 
+// TestHostWithIPv6SwitchedOffHasItInItsLanes: the overlay is IPv6, whatever pods use.
+func TestHostWithIPv6SwitchedOffHasItInItsLanes(t *testing.T) {
+	in := running()
+	with, before := gatewayplan.Compute(in)
+	in.Host.IPv6 = plan.IPv6InLanes
+	d, problems := gatewayplan.Compute(in)
+	require.Len(t, problems, len(before)+1, "it is reported once")
+	i := slices.IndexFunc(problems, func(p plan.Problem) bool { return p.Code == "ipv6-missing" })
+	assert.Equal(t, plan.Warning, problems[i].Severity)
+	assert.Contains(t, problems[i].Remedy, "net.ipv6.conf.all.disable_ipv6=0")
+	assert.Equal(t, with.Sessions, d.Sessions)
+	assert.Equal(t, with.Tunnels, d.Tunnels)
+	assert.Contains(t, d.String(), "rule IPv6")
+	assert.Contains(t, d.String(), "route 10.3.0.0/16 nhid")
+	assert.NotContains(t, d.String(), "route 2001:")
+	assert.NoError(t, gatewayplan.RefuseOverlay(in.Config, in.Host, in.Catalog.Federation.Overlay))
+
+	in.Catalog.Federation.Overlay = netip.MustParsePrefix("10.77.0.0/24")
+	for i := range in.Catalog.Gateways {
+		in.Catalog.Gateways[i].Overlay = netip.AddrFrom4([4]byte{10, 77, 0, byte(i + 1)})
+	}
+	d, _ = gatewayplan.Compute(in)
+	for _, n := range d.Routes.Nexthops {
+		assert.Equal(t, routes.IPv4, n.Family, "%s has no IPv6", n.Device)
+	}
+}
+
 func TestNodeWithoutIPv6UsesIPv4(t *testing.T) {
 	in := nodeInputs()
-	in.Host.NoIPv6 = true
+	in.Host.IPv6 = plan.IPv6Missing
 	d, problems := nodeplan.Compute(in)
 	require.Len(t, problems, 1)
 	assert.Equal(t, "ipv6-missing", problems[0].Code)
@@ -74,7 +102,7 @@ func TestProbesThroughTunnelsHaveRoutesInEachFamily(t *testing.T) {
 	require.Len(t, d.Sessions, 4, "of two gateways in two families")
 	assert.Contains(t, d.String(), "rule IPv4")
 	assert.Contains(t, d.String(), "rule IPv6", "without it the route to the gateway's end is not used")
-	in.Host.NoIPv6 = true
+	in.Host.IPv6 = plan.IPv6Missing
 	d, _ = nodeplan.Compute(in)
 	require.Len(t, d.Sessions, 2)
 	for _, s := range d.Sessions {

@@ -96,7 +96,7 @@ func changes() map[string]func(*rand.Rand, *plan.Inputs) {
 				{Device: "eth0", Prefixes: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), anyPrefix(r).Masked()}},
 			}
 			in.Host.Addresses = append(slices.Clone(in.Host.Addresses[:4]), anyPrefix(r).Addr())
-			in.Host.NoIPv6 = r.IntN(4) == 0
+			in.Host.IPv6 = plan.IPv6(r.IntN(3))
 		},
 		"configuration": func(r *rand.Rand, in *plan.Inputs) {
 			in.Config.Routing.Accept, in.Config.Routing.Yield = nil, nil

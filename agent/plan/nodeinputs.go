@@ -69,6 +69,19 @@ type NodeDesired struct {
 	Prune    bool            // objects of ours that are not listed here may be deleted
 }
 
+// TunnelSessions returns the sessions through tunnels, and the MTU of these.
+func (d NodeDesired) TunnelSessions() (sessions []SessionConfig, mtu int) {
+	for _, t := range d.Tunnels {
+		mtu = t.MTU // of all
+		for _, s := range d.Sessions {
+			if s.Device == t.Name {
+				sessions = append(sessions, s)
+			}
+		}
+	}
+	return sessions, mtu
+}
+
 // Path is how a node reaches a gateway of its datacenter.
 type Path struct {
 	Gateway string

@@ -19,6 +19,7 @@ import (
 	"github.com/meshway/meshway/agent/kube/property"
 	"github.com/meshway/meshway/agent/liveness"
 	"github.com/meshway/meshway/agent/membership"
+	"github.com/meshway/meshway/agent/pathmtu"
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/agent/requirement"
 	"github.com/meshway/meshway/agent/status"
@@ -300,6 +301,7 @@ func (d clusterDaemon) newNode(key tunnel.PrivateKey, data dataplane.Kernel, rou
 		Liveness: liveness.NewProber(liveness.Config{
 			Interval: d.cfg.Liveness.Interval, Multiplier: d.cfg.Liveness.Multiplier, Network: liveness.UDP{}, Log: d.log,
 		}),
+		PathMTU: pathmtu.New(liveness.UDP{}, d.log),
 		Host: host.Host{
 			TunnelPrefix: d.cfg.WireGuard.Interface,
 			Mark:         d.cfg.Routing.Mark,

@@ -20,24 +20,28 @@ func switchOffIPv6(t *testing.T, dc *harness.Datacenter) {
 	}
 }
 
-// TestHostWithoutIPv6 refuses an IPv6 overlay at init and join before anything is
-// promised, and uses IPv4 with an IPv4 overlay.
+// TestHostWithoutIPv6IsRefusedAnIPv6OverlayAndUsesIPv4 hides the settings of IPv6, which a
+// kernel without IPv6 does not have. Nothing is promised before a refusal.
 func TestHostWithoutIPv6IsRefusedAnIPv6OverlayAndUsesIPv4(t *testing.T) {
 	topology := newTopology(t, "east", "west", "north")
 	east, west, north := topology.Datacenters[0], topology.Datacenters[1], topology.Datacenters[2]
-	switchOffIPv6(t, east)
 	for _, dc := range topology.Datacenters {
 		runAgent(t, dc)
 	}
 	before := kernelState(t, east.Gateway)
+	east.Agent.Kill()
+	run(t, east.Gateway, "mount -t tmpfs none /proc/sys/net/ipv6")
+	runAgent(t, east)
 	meshctl(t, north, "init")
 	for _, args := range [][]string{{"init"}, {"join", token(t, north)}} {
 		out, err := east.Meshctl(within(t, timeout), args...)
 		assert.Equal(t, exitRefused, harness.ExitCode(err), out)
-		assert.Contains(t, out, "disable_ipv6=0")
+		assert.Contains(t, out, "ipv6.disable=1")
 		assert.Contains(t, out, "--overlay")
 	}
+	run(t, east.Gateway, "umount /proc/sys/net/ipv6")
 	assert.Equal(t, before, kernelState(t, east.Gateway))
+	run(t, east.Gateway, "mount -t tmpfs none /proc/sys/net/ipv6")
 	awaitMembers(t, north, "north")
 
 	meshctl(t, east, "init", "--overlay", "100.77.0.0/24")
@@ -47,11 +51,40 @@ func TestHostWithoutIPv6IsRefusedAnIPv6OverlayAndUsesIPv4(t *testing.T) {
 	problem := awaitProblem(t, east, "ipv6-missing")
 	assert.Contains(t, problem.Message, "IPv4 works")
 	requireApplied(t, east)
+}
 
-	switchOffIPv6(t, west) // while it runs
-	awaitProblem(t, west, "ipv6-missing")
-	requireApplied(t, west)
-	requireIPv4(t, east, west)
+// TestIPv6SwitchedOffLeavesIPv4 is about net.ipv6.conf.all.disable_ipv6, which removes IPv6
+// from every device, set before a gateway starts and while one runs.
+func TestIPv6SwitchedOffLeavesIPv4(t *testing.T) {
+	for overlay, args := range map[string][]string{"IPv6": {"init"}, "IPv4": {"init", "--overlay", "100.77.0.0/24"}} {
+		t.Run(overlay+" overlay", func(t *testing.T) {
+			topology := newTopology(t, "east", "west")
+			east, west := topology.Datacenters[0], topology.Datacenters[1]
+			switchOffIPv6(t, east)
+			runAgent(t, east)
+			runAgent(t, west)
+			meshctl(t, east, args...)
+			meshctl(t, west, "join", token(t, east))
+			awaitFederation(t, east, west)
+			requireIPv4(t, east, west)
+			problem := awaitProblem(t, east, "ipv6-missing")
+			assert.Contains(t, problem.Message, "IPv4 works")
+			requireApplied(t, east)
+
+			switchOffIPv6(t, west) // while it runs
+			requireIPv4(t, east, west)
+			awaitProblem(t, west, "ipv6-missing")
+			requireApplied(t, west)
+			awaitFederation(t, east, west)
+			requireIPv4(t, east, west)
+
+			for _, devices := range []string{"default", "all"} {
+				require.NoError(t, west.Gateway.Sysctl("net/ipv6/conf/"+devices+"/disable_ipv6", "0"))
+			}
+			awaitResolved(t, west, "ipv6-missing")
+			requireApplied(t, west)
+		})
+	}
 }
 
 func requireIPv4(t *testing.T, a, b *harness.Datacenter) {

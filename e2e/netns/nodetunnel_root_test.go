@@ -5,6 +5,7 @@ package netns_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"sync"
 	"testing"
@@ -15,6 +16,7 @@ import (
 
 	agenthost "github.com/meshway/meshway/agent/host"
 	"github.com/meshway/meshway/agent/liveness"
+	"github.com/meshway/meshway/agent/pathmtu"
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/agent/plan/gatewayplan"
 	"github.com/meshway/meshway/agent/plan/nodeplan"
@@ -60,10 +62,39 @@ func TestNodeProbesAGatewayThroughTheTunnelWhicheverOfThemHasNoIPv6(t *testing.T
 	}
 }
 
+// TestNodeFindsTheMTUOfItsPathToAGateway narrows the path behind the links of both hosts,
+// without an ICMP error in the direction of the node: a veth device drops what is larger
+// than the MTU of its peer.
+func TestNodeFindsTheMTUOfItsPathToAGateway(t *testing.T) {
+	p := newNodeAndGateway(t, netip.MustParsePrefix("fd77::/48"), nil)
+	p.gateway.apply(t, p.gatewayPlan(t))
+	p.node.apply(t, p.nodePlan(t))
+	awaitAnswer(t, p.probe(t), true)
+	require.NoError(t, p.router.SetMTU("gateway", 1400))
+	d, _ := p.nodeDesired(t)
+	mtu := pathmtu.New(liveness.UDP{}, slog.New(slog.DiscardHandler))
+	mtu.Set(d.TunnelSessions())
+	p.onNode(t, mtu.Run)
+	eventually(t, timeout/4, "the path MTU is found", func(context.Context) error {
+		if size := mtu.Found()["east/a"]; size == 0 || size > 1360 {
+			return fmt.Errorf("it is %d", size)
+		}
+		return nil
+	})
+	p.pathMTUs = mtu.Found()
+	narrow := p.nodePlan(t)
+	p.node.makeRoutes(t, narrow)
+	out, err := p.node.Exec(t.Context(), "ip", "route", "show", "table", "7117", "10.2.0.0/16")
+	require.NoError(t, err)
+	assert.Contains(t, out, fmt.Sprintf("mtu %d", routes.RouteMTU(p.pathMTUs["east/a"])))
+}
+
 // nodeAndGateway is a datacenter with a gateway and a node.
 type nodeAndGateway struct {
 	overlay       netip.Prefix
 	gateway, node *tunnelHost
+	router        *harness.Host
+	pathMTUs      map[catalog.GatewayID]int // that the node has found
 }
 
 // tunnelHost is a host with tunnels of the userspace data plane.
@@ -93,6 +124,7 @@ func newNodeAndGateway(t *testing.T, overlay netip.Prefix, withoutIPv6 []string)
 	}
 	p := &nodeAndGateway{overlay: overlay, gateway: &tunnelHost{Host: host("gateway")}, node: &tunnelHost{Host: host("node")}}
 	router := host("router")
+	p.router = router
 	require.NoError(t, router.Forward())
 	for i, h := range []*tunnelHost{p.gateway, p.node} {
 		h.key = tunneltest.Key(byte(i + 1))
@@ -147,6 +179,12 @@ func (p *nodeAndGateway) gatewayPlan(t *testing.T) planned {
 
 func (p *nodeAndGateway) nodePlan(t *testing.T) planned {
 	t.Helper()
+	d, _ := p.nodeDesired(t)
+	return planned{d.Tunnels, d.Routes, d.Firewall, d.Sessions}
+}
+
+func (p *nodeAndGateway) nodeDesired(t *testing.T) (plan.NodeDesired, []plan.Problem) {
+	t.Helper()
 	in := plan.NodeInputs{Config: configOf("east"), PublicKey: p.node.key.Public(), Host: p.observe(t, p.node), Synced: true, Now: time.Now()}
 	in.Inventory.Overlay = p.overlay
 	for _, dc := range p.members() {
@@ -155,8 +193,8 @@ func (p *nodeAndGateway) nodePlan(t *testing.T) planned {
 	in.Inventory.Gateways = []plan.OwnGateway{{
 		Name: "a", Addresses: []netip.Addr{addr(farGateway)}, PublicKey: p.gateway.key.Public(), Port: plan.NodePort(in.Config),
 	}}
-	d, _ := nodeplan.Compute(in)
-	return planned{d.Tunnels, d.Routes, d.Firewall, d.Sessions}
+	in.Observed.PathMTUs = p.pathMTUs
+	return nodeplan.Compute(in)
 }
 
 // apply starts the data plane and makes the host as planned.
@@ -172,6 +210,12 @@ func (h *tunnelHost) apply(t *testing.T, d planned) {
 			return err
 		})
 	})
+	h.makeRoutes(t, d)
+}
+
+// makeRoutes makes the routes and the firewall of the host as planned.
+func (h *tunnelHost) makeRoutes(t *testing.T, d planned) {
+	t.Helper()
 	require.NoError(t, h.Do(func() error {
 		if err := nft.New().Apply(t.Context(), d.firewall); err != nil {
 			return err
@@ -193,14 +237,20 @@ func (p *nodeAndGateway) probe(t *testing.T) *liveness.Prober {
 	t.Helper()
 	prober := liveness.NewProber(liveness.Config{Network: liveness.UDP{}, Interval: 100 * time.Millisecond, Multiplier: 5})
 	prober.Set(p.nodePlan(t).sessions)
+	p.onNode(t, prober.Run)
+	return prober
+}
+
+// onNode runs a prober on the node until the test ends.
+func (p *nodeAndGateway) onNode(t *testing.T, run func(context.Context) error) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
-	running.Go(func() { _ = p.node.Do(func() error { return prober.Run(ctx) }) })
+	running.Go(func() { _ = p.node.Do(func() error { return run(ctx) }) })
 	t.Cleanup(func() {
 		cancel()
 		running.Wait()
 	})
-	return prober
 }
 
 func awaitAnswer(t *testing.T, prober *liveness.Prober, up bool) {

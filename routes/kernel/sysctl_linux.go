@@ -64,7 +64,7 @@ func (k *Kernel) setSysctls(settings []routes.Sysctl) error {
 // CheckSysctls returns which settings have another value and cannot be set, or nil. It
 // changes nothing. A family that the kernel lacks needs no settings.
 func (k *Kernel) CheckSysctls(settings []routes.Sysctl) error {
-	if _, err := os.Stat(path.Join(k.sysctlRoot(), "net/ipv6")); errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(path.Join(k.sysctlRoot(), "net/ipv6/conf")); errors.Is(err, fs.ErrNotExist) {
 		settings = routes.Without(settings, routes.IPv6)
 	}
 	var names []string

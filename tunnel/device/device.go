@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -138,7 +140,6 @@ func (d *Device) Create(ctx context.Context, name string, mtu int) error {
 		return err
 	}
 	d.log.Info("created interface", "device", name, "dataplane", d.cfg.Backend.Kind(), "mtu", mtu)
-	enableIPv6(filepath.Join(cmp.Or(d.cfg.SysctlRoot, "/proc/sys"), ipv6Settings), name)
 	return h.setAlias(link)
 }
 
@@ -195,6 +196,9 @@ func (d *Device) Configure(ctx context.Context, c tunnel.Change) error {
 	// so that its first packet finds them in place.
 	if err := configureDevice(c, d.server(c.Name)); err != nil {
 		return err
+	}
+	if slices.ContainsFunc(c.AddAddresses, func(p netip.Prefix) bool { return p.Addr().Is6() }) {
+		enableIPv6(filepath.Join(cmp.Or(d.cfg.SysctlRoot, "/proc/sys"), ipv6Settings), c.Name)
 	}
 	return h.configure(link, c)
 }

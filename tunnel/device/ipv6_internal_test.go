@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestIPv6IsSwitchedOnForANewInterfaceUnlessTheHostHasNone(t *testing.T) {
-	for _, c := range []struct{ all, lane, want string }{{"0", "1", "0"}, {"0", "0", "0"}, {"1", "1", "1"}} {
+func TestIPv6IsSwitchedOnForALaneWhateverTheHostHas(t *testing.T) {
+	for _, c := range []struct{ all, lane, want string }{{"0", "1", "0"}, {"0", "0", "0"}, {"1", "1", "0"}} {
 		root := t.TempDir()
 		for device, value := range map[string]string{"all": c.all, "mesh0": c.lane} {
 			require.NoError(t, os.MkdirAll(filepath.Join(root, device), 0o700))

@@ -137,17 +137,14 @@ func (h links) configure(link netlink.Link, c tunnel.Change) error {
 // ipv6Settings has the settings of IPv6 by interface, below the root of sysctls.
 const ipv6Settings = "net/ipv6/conf"
 
-// enableIPv6 switches IPv6 on for an interface that was just created, if it is off only
-// for new interfaces (net.ipv6.conf.default.disable_ipv6): that is about those of other
-// programs. The error of an address explains what cannot be written.
+// enableIPv6 switches IPv6 on for an interface if it is off. A setting for
+// all or for new interfaces (net.ipv6.conf.all.disable_ipv6, default) is about those of
+// other programs, and the kernel decides for each interface. The error of an address explains
+// what cannot be written.
 func enableIPv6(root, name string) {
-	setting := func(device string) string { return filepath.Join(root, device, "disable_ipv6") }
-	off := func(device string) bool {
-		value, err := os.ReadFile(setting(device))
-		return err == nil && strings.TrimSpace(string(value)) == "1"
-	}
-	if off(name) && !off("all") {
-		_ = os.WriteFile(setting(name), []byte("0"), 0)
+	setting := filepath.Join(root, name, "disable_ipv6")
+	if value, err := os.ReadFile(setting); err == nil && strings.TrimSpace(string(value)) == "1" {
+		_ = os.WriteFile(setting, []byte("0"), 0)
 	}
 }
 

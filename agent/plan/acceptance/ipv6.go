@@ -9,18 +9,22 @@ import (
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
-const enableIPv6 = "run sysctl -w net.ipv6.conf.all.disable_ipv6=0 net.ipv6.conf.default.disable_ipv6=0, " +
-	"and start the kernel without ipv6.disable=1"
+const (
+	switchOnIPv6 = "run sysctl -w net.ipv6.conf.all.disable_ipv6=0 net.ipv6.conf.default.disable_ipv6=0"
+	bootWithIPv6 = "start the kernel without ipv6.disable=1"
+)
 
 // CheckIPv6 reports once that a host lacks IPv6, if the federation uses it.
 func CheckIPv6(h plan.Host, subject string, overlay netip.Prefix, others []Remote, found *plan.Problems) {
-	if !h.NoIPv6 {
+	remedy := bootWithIPv6
+	switch {
+	case h.IPv6 == plan.IPv6Everywhere:
 		return
-	}
-	if overlay.Addr().Is6() {
+	case h.IPv6 == plan.IPv6InLanes:
+		remedy = switchOnIPv6
+	case overlay.Addr().Is6():
 		found.AddError("ipv6-missing", subject,
-			fmt.Sprintf("IPv6 is switched off on the host of %s, but the overlay %v of the federation is IPv6: no tunnel can be used", subject, overlay),
-			enableIPv6)
+			fmt.Sprintf("the kernel of %s has no IPv6, but the overlay %v of the federation is IPv6: no tunnel can be used", subject, overlay), remedy)
 		return
 	}
 	var names []string
@@ -32,18 +36,18 @@ func CheckIPv6(h plan.Host, subject string, overlay netip.Prefix, others []Remot
 	if len(names) > 0 {
 		found.AddWarning("ipv6-missing", subject,
 			fmt.Sprintf("IPv6 is switched off on the host of %s: IPv6 prefixes of %d datacenters are not routed, IPv4 works", subject, len(names)),
-			enableIPv6+", or ignore this if no workload here uses IPv6")
+			remedy+", or ignore this if no workload here uses IPv6")
 	}
 }
 
 // RefuseIPv6 returns why a host cannot be in a federation with an overlay, or nil.
 func RefuseIPv6(h plan.Host, overlay netip.Prefix) error {
-	if !h.NoIPv6 || overlay.Addr().Is4() {
+	if h.IPv6 != plan.IPv6Missing || overlay.Addr().Is4() {
 		return nil
 	}
 	return &catalog.Refusal{
 		Code: "ipv6-missing", Field: "overlay",
-		Message: fmt.Sprintf("IPv6 is switched off on this host, but the overlay %v is IPv6", overlay),
-		Remedy:  enableIPv6 + ", or use a federation with an IPv4 overlay (meshctl init --overlay 100.64.0.0/16)",
+		Message: fmt.Sprintf("the kernel of this host has no IPv6, but the overlay %v is IPv6", overlay),
+		Remedy:  bootWithIPv6 + ", or use a federation with an IPv4 overlay (meshctl init --overlay 100.64.0.0/16)",
 	}
 }

@@ -42,7 +42,11 @@ func (m Memo) Compute(in plan.Inputs) (plan.Desired, []plan.Problem, Memo) {
 		Registration: registration(in, topo),
 		Prune:        prune,
 	}
-	if in.Host.NoIPv6 {
+	switch in.Host.IPv6 {
+	case plan.IPv6Everywhere:
+	case plan.IPv6InLanes:
+		routing.IPv6InLanes(d.Tunnels, &d.Routes)
+	case plan.IPv6Missing:
 		d.Sessions = routing.WithoutIPv6(d.Tunnels, &d.Routes, d.Sessions)
 	}
 	return d, found.Sorted(), m

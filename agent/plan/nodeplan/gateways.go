@@ -89,12 +89,29 @@ func reach(in plan.NodeInputs, g plan.OwnGateway) (reachedGateway, bool) {
 	return r, !g.PublicKey.IsZero() && g.Port != 0 && g.PublicKey != in.PublicKey && len(g.Addresses) > 0
 }
 
+// routeMTU returns the MTU of the routes to other datacenters: the smallest of the tunnels
+// to gateways, because each packet may take any of them. It is 0 if all carry what the
+// interfaces do.
+func routeMTU(in plan.NodeInputs, gateways []reachedGateway) int {
+	mtu := 0
+	for _, g := range gateways {
+		found := in.Observed.PathMTUs[g.id]
+		if g.tunnel && found != 0 && found < plan.MTU(in.Config, in.Host) {
+			mtu = min(routes.RouteMTU(found), cmp.Or(mtu, routes.RouteMTU(found)))
+		}
+	}
+	return mtu
+}
+
 // nodeNexthops returns one nexthop for each family in which a gateway is
-// reached, by id.
-func nodeNexthops(gateways []reachedGateway) []nodeNexthop {
+// reached, by id. Those of routes with an MTU have other ids: see routes.HostNexthopID.
+func nodeNexthops(gateways []reachedGateway, mtu int) []nodeNexthop {
 	var nexthops []nodeNexthop
 	add := func(g reachedGateway, f routes.Family, device string, via netip.Addr) {
 		id := routes.LaneNexthopID(int(g.Index), f)
+		if mtu != 0 {
+			id = routes.NarrowNexthopID(mtu, int(g.Index), f)
+		}
 		if !slices.ContainsFunc(nexthops, func(n nodeNexthop) bool { return n.ID == id }) {
 			nexthops = append(nexthops, nodeNexthop{routes.Nexthop{ID: id, Family: f, Device: device, Via: via}, g.Name, g.silent})
 		}

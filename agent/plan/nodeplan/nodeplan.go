@@ -44,7 +44,11 @@ func Compute(in plan.NodeInputs) (plan.NodeDesired, []plan.Problem) {
 		Pods:     plan.LocalPodCIDRs(in.Host, n.own.Prefixes),
 		Prune:    in.Synced,
 	}
-	if in.Host.NoIPv6 {
+	switch in.Host.IPv6 {
+	case plan.IPv6Everywhere:
+	case plan.IPv6InLanes:
+		routing.IPv6InLanes(d.Tunnels, &d.Routes)
+	case plan.IPv6Missing:
 		d.Sessions = routing.WithoutIPv6(d.Tunnels, &d.Routes, d.Sessions)
 	}
 	return d, found.Sorted()
@@ -60,6 +64,7 @@ type node struct {
 	withdrawn []netip.Prefix                      // guarded, and not routed; they overlap no prefix of a datacenter
 	reached   []reachedGateway                    // sorted by index
 	nexthops  []nodeNexthop                       // sorted by id
+	mtu       int                                 // of all routes to other datacenters; 0: that of the devices
 }
 
 // newNode validates the inventory. It fails if the own datacenter is missing.
@@ -83,7 +88,8 @@ func newNode(in plan.NodeInputs, found *plan.Problems) (node, bool) {
 	n.others, n.local = decision.Remotes, decision.Local
 	n.withdrawn = host.Withdrawn(in.Withdrawn, n.remotePrefixes(), n.own.Accepted)
 	n.reached = reachGateways(in, found)
-	n.nexthops = nodeNexthops(n.reached)
+	n.mtu = routeMTU(in, n.reached)
+	n.nexthops = nodeNexthops(n.reached, n.mtu)
 	return n, true
 }
 
@@ -104,7 +110,7 @@ func (n node) routing(found *plan.Problems) routes.Config {
 		before := len(c.Routes)
 		source := n.own.SourceAddress(n.in.Host, f)
 		for _, dc := range others {
-			routing.AddDatacenter(&c, dc, f, source, n.groupMembers(dc.Name, f), 0)
+			routing.AddDatacenter(&c, dc, f, source, n.groupMembers(dc.Name, f), n.mtu)
 		}
 		if len(c.Routes) == before && len(n.tunnelDevices()) == 0 {
 			continue

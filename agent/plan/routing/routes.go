@@ -89,5 +89,26 @@ func WithoutIPv6(tunnels []tunnel.Config, c *routes.Config, sessions []plan.Sess
 	return slices.DeleteFunc(sessions, func(s plan.SessionConfig) bool { return s.Local.Is6() })
 }
 
+// IPv6InLanes removes the IPv6 routes that do not lead through an IPv6 address of a lane:
+// the kernel creates no nexthop on devices for which IPv6 is switched off, and no blackhole
+// nexthop, which groups need, if the loopback device is one of them.
+func IPv6InLanes(tunnels []tunnel.Config, c *routes.Config) {
+	lanes := make(map[string]bool)
+	for _, t := range tunnels {
+		lanes[t.Name] = slices.ContainsFunc(t.Addresses, func(p netip.Prefix) bool { return p.Addr().Is6() })
+	}
+	removed := make(map[uint32]bool)
+	c.Groups = slices.DeleteFunc(c.Groups, func(g routes.Group) bool {
+		removed[g.ID] = g.Family == routes.IPv6
+		return removed[g.ID]
+	})
+	c.Nexthops = slices.DeleteFunc(c.Nexthops, func(n routes.Nexthop) bool {
+		removed[n.ID] = n.Family == routes.IPv6 && !lanes[n.Device]
+		return removed[n.ID]
+	})
+	// The next plan may share the list.
+	c.Routes = slices.DeleteFunc(slices.Clone(c.Routes), func(r routes.Route) bool { return removed[r.Nexthop] })
+}
+
 // Families returns the address families, in the order of their routes.
 func Families() []routes.Family { return []routes.Family{routes.IPv4, routes.IPv6} }
