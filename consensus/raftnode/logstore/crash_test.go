@@ -1,6 +1,7 @@
 package logstore
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"maps"
@@ -168,11 +169,16 @@ func (m *model) matches(s *Store, want *raft.InmemStore, n int) error {
 		if err := s.GetLog(i, &have); err != nil {
 			return err
 		}
-		if fmt.Sprint(have) != fmt.Sprint(expected[i]) {
+		if !equal(have, expected[i]) {
 			return fmt.Errorf("entry %d is another one", i)
 		}
 	}
 	return nil
+}
+
+func equal(a, b raft.Log) bool {
+	return a.Index == b.Index && a.Term == b.Term && a.Type == b.Type && a.AppendedAt.Equal(b.AppendedAt) &&
+		bytes.Equal(a.Data, b.Data) && bytes.Equal(a.Extensions, b.Extensions)
 }
 
 // Each run crashes at one operation of the file system, and continues after it.

@@ -17,7 +17,7 @@ import (
 )
 
 // filled returns a log of several segments, with a change of its end, and its entries.
-func filled(t testing.TB) (memory, map[uint64]string) {
+func filled(t testing.TB) (memory, map[uint64]raft.Log) {
 	t.Helper()
 	dir := newMemory(rand.New(rand.NewPCG(1, 4)))
 	s, err := create(dir, testSegment)
@@ -34,16 +34,16 @@ func filled(t testing.TB) (memory, map[uint64]string) {
 	return dir.restart(false), entries(t, s)
 }
 
-// entries returns the entries of a log as text.
-func entries(t testing.TB, s *Store) map[uint64]string {
+// entries returns the entries of a log.
+func entries(t testing.TB, s *Store) map[uint64]raft.Log {
 	t.Helper()
-	found := map[uint64]string{}
+	found := map[uint64]raft.Log{}
 	first, _ := s.FirstIndex()
 	last, _ := s.LastIndex()
 	for i := first; i <= last && i > 0; i++ {
 		var log raft.Log
 		require.NoError(t, s.GetLog(i, &log))
-		found[i] = fmt.Sprint(log)
+		found[i] = log
 	}
 	return found
 }
@@ -245,8 +245,8 @@ func FuzzOpen(f *testing.F) {
 		}
 		have := entries(t, s)
 		for index, entry := range have {
-			if entry != want[index] {
-				t.Fatalf("entry %d is %s, not %s", index, entry, want[index])
+			if !equal(entry, want[index]) {
+				t.Fatalf("entry %d is %v, not %v", index, entry, want[index])
 			}
 		}
 		end, _ := s.LastIndex()
