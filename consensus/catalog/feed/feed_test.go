@@ -12,6 +12,7 @@ import (
 
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/feed"
+	"github.com/meshway/meshway/consensus/consensustest"
 )
 
 func TestAWatcherReadsEachChangeOnceInTheOrderOfTheLog(t *testing.T) {
@@ -81,9 +82,7 @@ func TestASlowWatcherLosesTheHistoryAndIsRefusedWhenItContinues(t *testing.T) {
 	s := newState(t)
 	w := s.watch(feed.Filter{}, s.index)
 	from := s.index
-	for i := range 10_000 {
-		s.apply(put("web" + strconv.Itoa(i)))
-	}
+	s.fill(10_000, func(i int) consensustest.Command { return put("web" + strconv.Itoa(i)) })
 	_, err := w.Next()
 	var lost *feed.LostError
 	require.ErrorAs(t, err, &lost)
@@ -96,9 +95,7 @@ func TestASlowWatcherLosesTheHistoryAndIsRefusedWhenItContinues(t *testing.T) {
 func TestAWatcherOfOneServiceLosesNothingWhileOthersChange(t *testing.T) {
 	s := newState(t)
 	quiet := s.watch(feed.Filter{Namespace: "test", Name: "quiet"}, s.index)
-	for i := range 10_000 {
-		s.apply(put("web" + strconv.Itoa(i)))
-	}
+	s.fill(10_000, func(i int) consensustest.Command { return put("web" + strconv.Itoa(i)) })
 	select {
 	case <-quiet.Changed():
 		require.Fail(t, "the changes of others wake it")
@@ -107,9 +104,7 @@ func TestAWatcherOfOneServiceLosesNothingWhileOthersChange(t *testing.T) {
 	s.apply(put("quiet"))
 	<-quiet.Changed()
 	assert.Equal(t, []string{fmt.Sprintf("%d put quiet", s.index)}, drain(t, quiet))
-	for i := range 10_000 {
-		s.apply(put("web"+strconv.Itoa(i), "again"))
-	}
+	s.fill(10_000, func(i int) consensustest.Command { return put("web"+strconv.Itoa(i), "again") })
 	b, err := quiet.Next()
 	require.NoError(t, err)
 	assert.Equal(t, feed.Batch{Index: s.index}, b, "the index from which another watcher continues")
@@ -121,9 +116,8 @@ func TestSlowWatchersHoldNoMemory(t *testing.T) {
 		for range watchers {
 			s.watch(feed.Filter{}, s.index)
 		}
-		for i := range 10_000 { // more than the history has
-			s.apply(put("web", strconv.Itoa(i)))
-		}
+		// More than the history has.
+		s.fill(10_000, func(i int) consensustest.Command { return put("web"+strconv.Itoa(i%50), strconv.Itoa(i)) })
 		runtime.GC()
 		var m runtime.MemStats
 		runtime.ReadMemStats(&m)

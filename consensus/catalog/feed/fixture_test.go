@@ -54,6 +54,18 @@ func (s *state) apply(cmds ...consensustest.Command) uint64 {
 	return s.index
 }
 
+// fill applies n commands, 50 in an entry.
+func (s *state) fill(n int, command func(i int) consensustest.Command) {
+	s.t.Helper()
+	for i := 0; i < n; {
+		var cmds []consensustest.Command
+		for ; len(cmds) < 50 && i < n; i++ {
+			cmds = append(cmds, command(i))
+		}
+		s.apply(cmds...)
+	}
+}
+
 func (s *state) snapshot() []byte {
 	var b bytes.Buffer
 	require.NoError(s.t, s.state.View().Encode(&b))
