@@ -109,20 +109,20 @@ func TestARequestOfManySmallMessagesIsRefusedBeforeItIsDecoded(t *testing.T) {
 		f := newFederation(t)
 		east := f.member("east", eastIP)
 		f.member("west", westIP)
-		commands := make([]*catalogpb.Command, 1<<20)
+		commands := make([]*catalogpb.Command, control.MaxApply)
 		empty := new(catalogpb.Command)
 		for i := range commands {
 			commands[i] = empty
 		}
 		var before, after runtime.MemStats
 		size := proto.Size(&controlpb.ApplyRequest{Commands: commands})
-		require.Equal(t, 2<<20, size)
+		require.Equal(t, 2*control.MaxApply, size)
 		runtime.ReadMemStats(&before)
 		_, err := east.port.Client().Apply(t.Context(), "west/gw1", commands)
 		runtime.ReadMemStats(&after)
 		require.Error(t, err)
 		assert.Equal(t, connect.CodeResourceExhausted, connect.CodeOf(err))
-		assert.Less(t, int(after.TotalAlloc-before.TotalAlloc), 32<<20) //nolint:gosec // below 2^63
+		assert.Less(t, int(after.TotalAlloc-before.TotalAlloc), 16<<20) //nolint:gosec // below 2^63
 	})
 }
 

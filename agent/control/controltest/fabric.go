@@ -47,7 +47,10 @@ func (f *Fabric) Host(name string, addresses ...string) *Host {
 	f.links.Add(name)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.hosts[name], f.last = h, nil // which may have been the former one of the name
+	if f.last == f.hosts[name] {
+		f.last = nil
+	}
+	f.hosts[name] = h
 	return h
 }
 
