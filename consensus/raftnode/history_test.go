@@ -28,6 +28,10 @@ func cutSoon(store raftnode.LogStore) consensustest.Options {
 	return consensustest.Options{Timers: timers, SnapshotThreshold: 8, LogStore: store}
 }
 
+// floods are more commands than a query of 512 events returns, and than are kept of a
+// datacenter when the log is cut.
+const floods = 600
+
 // flood makes m write n commands, in entries of up to 50.
 func flood(t *testing.T, m *consensustest.Member, n int) {
 	t.Helper()
@@ -85,11 +89,11 @@ func TestADatacenterThatWritesMuchHidesNoEventOfAnother(t *testing.T) {
 		c := consensustest.New(t, 3, consensustest.Options{LogStore: store})
 		quiet, loud := c.Members[1], c.Members[2]
 		want := writeThree(t, quiet)
-		flood(t, loud, 2000)
+		flood(t, loud, floods)
 		c.WaitEqual()
 		for _, m := range c.Members {
 			requireListed(t, m, quiet.ID, want)
-			assert.Len(t, putIndexes(listed(t, m, consensus.EventQuery{Limit: consensus.MaxEvents}), loud.ID), 2000, "the log has them")
+			assert.Len(t, putIndexes(listed(t, m, consensus.EventQuery{Limit: consensus.MaxEvents}), loud.ID), floods, "the log has them")
 		}
 	})
 }
@@ -100,7 +104,7 @@ func TestTheEventsOfADatacenterSurviveACutOfTheLogAndARestart(t *testing.T) {
 		quiet, loud := c.Members[1], c.Members[2]
 		want := writeThree(t, quiet)
 		for range 2 {
-			flood(t, loud, 2000)
+			flood(t, loud, floods)
 			c.WaitEqual()
 			for _, m := range c.Members {
 				awaitCut(t, m, want[2])
@@ -125,7 +129,7 @@ func TestTheEventsSinceTheCutSurviveACrash(t *testing.T) {
 		c := consensustest.New(t, 3, cutSoon(store))
 		quiet, loud := c.Members[1], c.Members[2]
 		want := writeThree(t, quiet)
-		flood(t, loud, 2000)
+		flood(t, loud, floods)
 		c.WaitEqual()
 		for _, m := range c.Members {
 			awaitCut(t, m, want[2])
@@ -160,7 +164,7 @@ func TestADamagedHistoryCostsOnlyTheEventsBeforeTheCut(t *testing.T) {
 				c := consensustest.New(t, 3, options)
 				quiet, loud := c.Members[1], c.Members[2]
 				old := writeThree(t, quiet)
-				flood(t, loud, 2000)
+				flood(t, loud, floods)
 				c.WaitEqual()
 				m := c.Members[0]
 				awaitCut(t, m, old[2])
@@ -185,7 +189,7 @@ func TestADamagedHistoryCostsOnlyTheEventsBeforeTheCut(t *testing.T) {
 					m.Restart()
 				}
 				late := writeThree(t, quiet)
-				flood(t, loud, 2000)
+				flood(t, loud, floods)
 				c.WaitEqual()
 				awaitCut(t, m, late[2])
 				m.Stop()
@@ -221,7 +225,7 @@ func TestAWatcherHasEachEventOnceAcrossCuts(t *testing.T) {
 		var want []uint64
 		for round := range 10 {
 			want = append(want, writeThree(t, quiet)...)
-			flood(t, loud, 200)
+			flood(t, loud, 100)
 			if round == 5 {
 				m.Stop()
 				m.Restart()
@@ -235,7 +239,7 @@ func TestAWatcherHasEachEventOnceAcrossCuts(t *testing.T) {
 		}
 		awaitCut(t, m, want[len(want)-1])
 		assert.Equal(t, want, putIndexes(watched, quiet.ID))
-		assert.Len(t, putIndexes(watched, loud.ID), 10*200)
+		assert.Len(t, putIndexes(watched, loud.ID), 10*100)
 		for i, e := range watched[1:] {
 			require.LessOrEqual(t, watched[i].Index, e.Index)
 		}
@@ -253,7 +257,7 @@ func TestAMemberThatGetsASnapshotKeepsTheEventsThatItHad(t *testing.T) {
 		c.WaitEqual()
 		lagging.Kill()
 		missed := writeThree(t, rest[0])
-		flood(t, rest[1], 2000)
+		flood(t, rest[1], floods)
 		for _, m := range rest {
 			awaitCut(t, m, missed[2])
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/consensustest"
+	"github.com/meshway/meshway/consensus/raftnode"
 )
 
 func voters(t *testing.T, m *consensustest.Member) []catalog.GatewayID {
@@ -66,7 +67,7 @@ func TestAVoterThatLeavesIsReplacedByANonVoter(t *testing.T) {
 
 func TestAnUnreachableVoterKeepsItsVote(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		c := consensustest.New(t, 4, consensustest.Options{})
+		c := consensustest.New(t, 4, consensustest.Options{Timers: raftnode.WAN()})
 		leader := c.Leader()
 		before := voters(t, leader)
 		for _, m := range others(c, leader) {

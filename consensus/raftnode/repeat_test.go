@@ -100,7 +100,7 @@ func TestARefusedCommandThatAMemberRepeatsWritesNoEntries(t *testing.T) {
 			kind := bodies.Get(i).Name()
 			cmd := commands[kind]
 			require.NotNil(t, cmd, "no refused command of kind %s", kind)
-			duration := 10 * time.Second
+			duration := 3 * time.Second
 			if kind == "put_services" { // the kind matters to the decision only, not to what happens over time
 				duration = time.Minute
 			}
@@ -124,7 +124,7 @@ func TestACommandThatChangesNothingWritesNoEntries(t *testing.T) {
 				require.NoError(t, err)
 				time.Sleep(time.Second) // its announcement is an entry too
 			}
-			_, entries := repeat(t, c, others(c, c.Leader())[0], withAuthor(cmd), false, 20*time.Second)
+			_, entries := repeat(t, c, others(c, c.Leader())[0], withAuthor(cmd), false, 5*time.Second)
 			assert.LessOrEqual(t, entries, uint64(2), "%s: the first proposal and its announcement", kind)
 		}
 	})
