@@ -28,22 +28,22 @@ func TestClockThatWasResetAtBootIsNamedAndNoDataIsGivenUp(t *testing.T) {
 	all := func(sim *simulation) []*gateway {
 		return []*gateway{datacenter(sim, "east", 1), datacenter(sim, "west", 2), datacenter(sim, "north", 3)}
 	}
-	simulate(t, func(t *testing.T, sim *simulation) {
+	simulateNext(t, func(t *testing.T, sim *simulation) {
 		time.Sleep(dayOfRun)
 		sites := all(sim)
 		federate(t, sites[0], sites[1:]...)
 	})
-	simulate(t, func(t *testing.T, sim *simulation) {
+	simulateNext(t, func(t *testing.T, sim *simulation) {
 		for _, g := range all(sim) {
 			awaitResetClock(t, g)
 		}
 	})
-	simulate(t, func(t *testing.T, sim *simulation) {
+	simulateNext(t, func(t *testing.T, sim *simulation) {
 		alone := datacenter(sim, "west", 2)
 		time.Sleep(time.Hour + time.Minute) // by then, a lost quorum would be a possible cause
 		awaitResetClock(t, alone)
 	})
-	simulate(t, func(t *testing.T, sim *simulation) {
+	simulateNext(t, func(t *testing.T, sim *simulation) {
 		time.Sleep(dayOfRun + 24*time.Hour)
 		for _, g := range all(sim) {
 			await(t, g.name()+" is in the federation as before", func() bool {

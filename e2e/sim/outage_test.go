@@ -7,17 +7,21 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/meshway/meshway/agent/config"
 	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/replica"
 )
 
-// TestChangesDuringHoursWithoutQuorumAreWrittenOnceAndInOrder changes services of a gateway
-// that is alone for two hours, over a restart of it.
-func TestChangesDuringHoursWithoutQuorumAreWrittenOnceAndInOrder(t *testing.T) {
-	const outage = 2 * time.Hour
+// TestChangesDuringMoreThanAnHourWithoutQuorumAreWrittenOnceAndInOrder changes services of a gateway
+// that is alone for more than an hour, after which it can be one that was removed, over a
+// restart of it.
+func TestChangesDuringMoreThanAnHourWithoutQuorumAreWrittenOnceAndInOrder(t *testing.T) {
+	const outage = 62 * time.Minute
 	simulate(t, func(t *testing.T, sim *simulation) {
-		east, west, north := sim.datacenter("east", 1), sim.datacenter("west", 2), sim.datacenter("north", 3)
+		// Packets of liveness have no part in this, and would take most of the time.
+		seldom := func(cfg *config.Config) { cfg.Liveness.Interval = 5 * time.Second }
+		east, west, north := sim.datacenter("east", 1, seldom), sim.datacenter("west", 2, seldom), sim.datacenter("north", 3, seldom)
 		federate(t, east, west, north)
 		register := func(name string, port uint16) (queued bool) {
 			s := service(name, east.pod())
@@ -31,12 +35,12 @@ func TestChangesDuringHoursWithoutQuorumAreWrittenOnceAndInOrder(t *testing.T) {
 		await(t, "west has both services", func() bool { return hasService(west, "removed") && hasService(west, "changed") })
 
 		sim.setIsolated("east", true)
-		time.Sleep(outage / 2)
+		time.Sleep(outage)
 		member, err := east.agent.Member()
 		require.NoError(t, err)
 		view, fresh, err := member.Read(t.Context(), consensus.StaleRead)
 		require.NoError(t, err)
-		assert.Greater(t, fresh.LastContact, outage/2-time.Minute, "a stale read has its age")
+		assert.Greater(t, fresh.LastContact, outage-time.Minute, "a stale read has its age")
 		assert.Len(t, view.Services(replica.ServiceFilter{}), 2, "what the catalog had")
 		assert.True(t, register("changed", 81))
 		assert.True(t, register("new", 80))
@@ -55,7 +59,7 @@ func TestChangesDuringHoursWithoutQuorumAreWrittenOnceAndInOrder(t *testing.T) {
 			return err == nil
 		})
 		assert.True(t, register("changed", 82))
-		time.Sleep(outage / 2)
+		time.Sleep(longTime)
 		sim.setIsolated("east", false)
 		await(t, "west has the changes", func() bool { return hasService(west, "new") && !hasService(west, "removed") })
 		written := func() map[string]catalog.Service {

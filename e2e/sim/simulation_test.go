@@ -47,8 +47,15 @@ type simulation struct {
 	cut      map[[2]string]bool
 }
 
-// simulate runs a test with a new simulation, in simulated time.
+// simulate runs a test with a new simulation, in simulated time, beside other tests.
 func simulate(t *testing.T, test func(t *testing.T, sim *simulation)) {
+	t.Helper()
+	t.Parallel()
+	simulateNext(t, test)
+}
+
+// simulateNext runs the next part of a test with a new simulation.
+func simulateNext(t *testing.T, test func(t *testing.T, sim *simulation)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		sim := &simulation{
