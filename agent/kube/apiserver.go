@@ -3,6 +3,7 @@ package kube
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -13,10 +14,12 @@ import (
 	"sync/atomic"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/meshway/meshway/agent/notify"
+	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/agent/state"
 )
 
@@ -48,8 +51,10 @@ type APIServer struct {
 	cfg    APIServerConfig
 	cache  state.File[[]netip.Addr]
 	latest atomic.Pointer[[]netip.Addr] // sorted
+	denied atomic.Pointer[plan.Problem] // nil: the endpoints may be read
 
-	failed LogOnce // only Run uses it
+	failed  LogOnce      // only Run uses it
+	refused RefusalGrace // only Run uses it
 }
 
 // NewAPIServer returns an APIServer with the addresses of the last start, and the one in Server
@@ -78,15 +83,47 @@ func (s *APIServer) set(list []netip.Addr) {
 	s.latest.Store(&list)
 }
 
+// Problems returns the problem of a missing permission.
+func (s *APIServer) Problems() []plan.Problem {
+	if p := s.denied.Load(); p != nil {
+		return []plan.Problem{*p}
+	}
+	return nil
+}
+
 // Run reads the addresses until ctx ends.
 func (s *APIServer) Run(ctx context.Context) error {
 	notify.Loop(ctx, func(ctx context.Context) time.Duration {
-		if err := s.read(ctx); s.failed.IsNew(err) && ctx.Err() == nil {
+		err := s.read(ctx)
+		if s.failed.IsNew(err) && ctx.Err() == nil {
 			s.cfg.Log.Warn("failed to read the addresses of the API server: prefixes of other datacenters may take them over", "err", err)
 		}
-		return serverInterval
+		return s.judge(err, time.Now())
 	})
 	return nil
+}
+
+// judge sets the problem that follows from err of a reading, and returns the time until the
+// next one. An API server that starts refuses all requests; one that does not answer shows
+// nothing.
+func (s *APIServer) judge(err error, now time.Time) time.Duration {
+	denied := apierrors.IsForbidden(err)
+	wait := s.refused.Left(denied, now)
+	switch {
+	case err == nil:
+		s.denied.Store(nil)
+	case denied && wait == 0:
+		s.denied.Store(&plan.Problem{
+			Code: "api-server-unknown", Severity: plan.Warning, Subject: "kubernetes",
+			Message: fmt.Sprintf("the endpoints of the API server cannot be read, so that prefixes of other datacenters may take over their addresses: %v", err),
+			Remedy: "upgrade the chart, or add a rule to the ClusterRole of this service account: " +
+				"apiGroups [discovery.k8s.io], resources [endpointslices], resourceNames [kubernetes], verbs [get]",
+		})
+	}
+	if wait > 0 {
+		return min(wait, serverInterval)
+	}
+	return serverInterval
 }
 
 // ReadFirst reads the addresses unless those of an earlier start are there, so that no pass

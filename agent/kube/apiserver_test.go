@@ -13,10 +13,14 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/kubernetes/fake"
 	clienttesting "k8s.io/client-go/testing"
+
+	"github.com/meshway/meshway/agent/plan"
 )
 
 func serverEndpoints(addresses ...string) *discoveryv1.EndpointSlice {
@@ -62,6 +66,42 @@ func TestAddressesOfTheAPIServerAreThoseOfItsEndpointsToo(t *testing.T) {
 		s, err = NewAPIServer(cfg)
 		require.NoError(t, err)
 		assert.Equal(t, addressList("10.96.0.1", "192.168.7.3"), s.Addresses(), "after a start")
+	})
+}
+
+func TestAMissingPermissionForTheEndpointsOfTheAPIServerIsAProblemUntilItIsGranted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := fake.NewClientset(serverEndpoints("192.168.7.1"))
+		resource := schema.GroupResource{Group: "discovery.k8s.io", Resource: "endpointslices"}
+		var answer atomic.Pointer[error]
+		set := func(err error) { answer.Store(&err) }
+		set(apierrors.NewForbidden(resource, "kubernetes", errors.New("no rule")))
+		client.PrependReactor("get", "endpointslices", func(clienttesting.Action) (bool, runtime.Object, error) {
+			err := *answer.Load()
+			return err != nil, nil, err
+		})
+		s, err := NewAPIServer(APIServerConfig{Client: client, Server: "https://10.96.0.1:443", Resolve: literal, Dir: t.TempDir(), Log: slog.New(slog.DiscardHandler)})
+		require.NoError(t, err)
+		run(t, s.Run)
+		after := func(d time.Duration) []plan.Problem {
+			time.Sleep(d)
+			synctest.Wait()
+			return s.Problems()
+		}
+		assert.Empty(t, after(refusalLimit-1), "an API server that starts refuses all requests")
+		problems := after(time.Second)
+		require.Len(t, problems, 1)
+		assert.Equal(t, "api-server-unknown", problems[0].Code)
+		assert.Contains(t, problems[0].Message, "no rule")
+		assert.Contains(t, problems[0].Remedy, "ClusterRole")
+		assert.Contains(t, problems[0].Remedy, "resourceNames [kubernetes], verbs [get]")
+		set(errors.New("connection refused"))
+		assert.Len(t, after(serverInterval), 1, "that shows no permission")
+		set(nil)
+		assert.Empty(t, after(serverInterval))
+		assert.Equal(t, addressList("10.96.0.1", "192.168.7.1"), s.Addresses())
+		set(errors.New("connection refused"))
+		assert.Empty(t, after(2*refusalLimit+serverInterval), "no permission is missing")
 	})
 }
 

@@ -142,7 +142,7 @@ func (d clusterDaemon) runGateway(ctx context.Context, started func(*membership.
 		return err
 	}
 	problems, services := new(cluster.Problems), new(cluster.RunningServices)
-	env := environment{site: site, problems: problems.All, services: services.Current, apiServer: d.server.Addresses}
+	env := environment{site: site, problems: withProblems(problems.All, d.server.Problems), services: services.Current, apiServer: d.server.Addresses}
 	siblings, err := d.newSiblings(discovery)
 	if err != nil {
 		return err
@@ -256,7 +256,7 @@ func (d clusterDaemon) runNode(ctx context.Context) error {
 	}
 	metrics := newMetrics(d.cfg.Metrics.Listen, d.log)
 	lacks := requirement.NewWatch("node "+d.cfg.Kubernetes.NodeName, data.Requirements, d.log)
-	node := d.newNode(key, data, routes, reader, metrics.problems(lacks.Problems))
+	node := d.newNode(key, data, routes, reader, withProblems(d.server.Problems, metrics.problems(lacks.Problems)))
 	writer, err := meshnode.NewWriter(meshnode.WriterConfig{
 		Client:    d.clients.Dynamic,
 		Node:      d.cfg.Kubernetes.NodeName,
