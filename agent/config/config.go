@@ -79,7 +79,8 @@ type Routing struct {
 	// Everything is taken from a datacenter that is not in it.
 	Accept map[catalog.DatacenterName][]netip.Prefix
 	// Yield are the local ranges that yield to the prefixes of other datacenters,
-	// sorted.
+	// sorted. Resolvers and addresses of the API server yield if they are in it
+	// themselves.
 	Yield []netip.Prefix
 }
 

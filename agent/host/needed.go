@@ -20,7 +20,7 @@ func resolverFiles() []string {
 func needed(apiServer []netip.Addr, resolvConf ...string) []plan.Need {
 	var list []plan.Need
 	for _, a := range apiServer {
-		list = append(list, plan.Need{Address: a, Use: "the API server"})
+		list = append(list, plan.Need{Address: a, Use: "the API server", Movable: true})
 	}
 	for _, file := range resolvConf {
 		text, err := os.ReadFile(file)
@@ -33,7 +33,7 @@ func needed(apiServer []netip.Addr, resolvConf ...string) []plan.Need {
 				continue
 			}
 			if a, err := netip.ParseAddr(words[1]); err == nil && !a.IsLoopback() {
-				list = append(list, plan.Need{Address: a.Unmap().WithZone(""), Use: "a resolver of the host"})
+				list = append(list, plan.Need{Address: a.Unmap().WithZone(""), Use: "a resolver of the host", Movable: true})
 			}
 		}
 	}

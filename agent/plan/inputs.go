@@ -106,6 +106,8 @@ const (
 type Need struct {
 	Address netip.Addr
 	Use     string // for messages: "a resolver of the host"
+	// Movable is set if the tunnels work without it, so that routing.yield may name it.
+	Movable bool
 }
 
 // Link is what can be reached over one interface without a router.
@@ -146,6 +148,18 @@ type Withdrawn struct {
 	Prefix     catalog.Prefix
 	At         time.Time // when it was missed
 }
+
+// Left is what a host guards whose datacenter has left a federation, until an operator
+// ends it.
+type Left struct {
+	Federation   string // its name
+	At           time.Time
+	Prefixes     []Withdrawn // of the other datacenters
+	ControlPorts []uint16    // of their gateways, other than the own one, sorted
+}
+
+// ReleaseRemedy ends the guard of a datacenter that has left.
+const ReleaseRemedy = "run meshctl leave --release if packets to these prefixes may take the other routes of the hosts, without encryption; a new init or join ends it, too"
 
 // Observed is what the appliers and the liveness sessions reported after the
 // previous pass.

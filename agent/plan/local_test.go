@@ -47,7 +47,7 @@ func locals() []local {
 	}
 	need := func(address, use string) func(*plan.Host) {
 		return func(h *plan.Host) {
-			h.Needed = append(h.Needed, plan.Need{Address: netip.MustParseAddr(address), Use: use})
+			h.Needed = append(h.Needed, plan.Need{Address: netip.MustParseAddr(address), Use: use, Movable: true})
 		}
 	}
 	return []local{
@@ -89,7 +89,24 @@ func locals() []local {
 		},
 		{
 			name: "a resolver", host: need("10.3.0.53", "a resolver of the host"),
-			routed: []string{remote}, thrown: []string{"10.3.0.53/32"}, problem: []string{"10.3.0.53 (a resolver of the host)"},
+			routed: []string{remote}, thrown: []string{"10.3.0.53/32"}, problem: []string{"10.3.0.53 (a resolver of the host)", "routing.accept.west", "add 10.3.0.53/32 to routing.yield"},
+		},
+		{name: "an API server that yields", host: need("10.3.0.6", "the API server"), yield: prefixes("10.3.0.6/32"), routed: []string{remote}},
+		{
+			name: "an API server in a range that yields", host: need("10.3.0.6", "the API server"), yield: prefixes("10.3.0.6/31 10.3.0.7/32"),
+			routed: []string{remote}, thrown: []string{"10.3.0.6/32"}, problem: []string{"10.3.0.6 (the API server)"},
+		},
+		{
+			name: "a router that is to yield", host: route(via("0.0.0.0/0", "10.3.0.1")), yield: prefixes("10.3.0.1/32"),
+			routed: []string{remote}, thrown: []string{"10.3.0.1/32"}, problem: []string{"10.3.0.1 (a router of the host)"},
+		},
+		{
+			name: "a router that is an API server, too", yield: prefixes("10.3.0.1/32"),
+			host: func(h *plan.Host) {
+				route(via("0.0.0.0/0", "10.3.0.1"))(h)
+				need("10.3.0.1", "the API server")(h)
+			},
+			routed: []string{remote}, thrown: []string{"10.3.0.1/32"}, problem: []string{"10.3.0.1 (a router of the host)"},
 		},
 		{name: "narrowed", host: route(via("10.3.200.0/24", "192.168.50.2")), accept: prefixes("10.3.0.0/17"), routed: []string{"10.3.0.0/17"}},
 		{name: "narrowed to two", host: route(), accept: prefixes("10.3.0.0/24 10.3.7.0/24 10.9.0.0/16"), routed: []string{"10.3.0.0/24", "10.3.7.0/24"}},

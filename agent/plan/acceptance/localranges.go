@@ -20,7 +20,8 @@ type localRange struct {
 	prefix  netip.Prefix
 	name    string // for messages
 	network bool   // of a link: remote prefixes within it do not win either
-	needed  bool   // the host does not work without it: it never yields
+	needed  bool   // the host does not work without it: it does not yield with a range around it
+	movable bool   // it yields if it is listed itself
 }
 
 // LocalRanges are all ranges of a host that the prefixes of other datacenters
@@ -73,13 +74,13 @@ func NewLocalRanges(cfg config.Config, h plan.Host, more []plan.Need) LocalRange
 	slices.Sort(l.lengths)
 	l.lengths = slices.Compact(l.lengths)
 	for _, a := range h.Addresses {
-		l.addAddress(a, "an address of the host", false)
+		l.addAddress(a, localRange{name: "an address of the host"})
 	}
 	routers := map[netip.Addr]bool{}
 	for _, r := range h.Routes {
 		if r.Via.IsValid() && !routers[r.Via] && !slices.Contains(h.Addresses, r.Via) {
 			routers[r.Via] = true
-			l.addAddress(r.Via, "a router of the host", true)
+			l.addAddress(r.Via, localRange{name: "a router of the host", needed: true})
 		}
 		ours := tunnel.IsLane(cfg.WireGuard.Interface, r.Device) && !slices.Contains(h.Foreign, r.Device)
 		if _, connected := l.networks[r.Prefix]; connected || r.Drop != "" || r.Prefix.Bits() == 0 || ours {
@@ -92,7 +93,7 @@ func NewLocalRanges(cfg config.Config, h plan.Host, more []plan.Need) LocalRange
 		l.sorted = append(l.sorted, localRange{prefix: r.Prefix, name: name})
 	}
 	for _, n := range slices.Concat(h.Needed, more) {
-		l.addAddress(n.Address, n.Use, true)
+		l.addAddress(n.Address, localRange{name: n.Use, needed: true, movable: n.Movable})
 	}
 	slices.SortFunc(l.sorted, func(a, b localRange) int {
 		return cmp.Or(a.prefix.Compare(b.prefix), cmp.Compare(rankNeeded(a), rankNeeded(b)), cmp.Compare(a.name, b.name))
@@ -107,11 +108,12 @@ func rankNeeded(r localRange) int {
 	return 1
 }
 
-func (l *LocalRanges) addAddress(a netip.Addr, name string, needed bool) {
+func (l *LocalRanges) addAddress(a netip.Addr, r localRange) {
 	if a = a.Unmap().WithZone(""); !a.IsValid() || a.IsLoopback() || a.IsLinkLocalUnicast() {
 		return
 	}
-	l.sorted = append(l.sorted, localRange{prefix: prefixset.Host(a), name: name, needed: needed})
+	r.prefix = prefixset.Host(a)
+	l.sorted = append(l.sorted, r)
 }
 
 // within returns the ranges that stay local although a remote prefix contains
@@ -144,8 +146,14 @@ func (l LocalRanges) within(dc catalog.DatacenterName, p catalog.Prefix) (parts 
 	return parts, nil
 }
 
+// yields reports whether the configuration lets a prefix of another datacenter take a range
+// over. A range that yields may be wider than intended, so that what the host needs has to
+// be listed itself. What the tunnels need never yields.
 func (l LocalRanges) yields(r localRange) bool {
-	return !r.needed && prefixset.Covers(l.cfg.Routing.Yield, r.prefix)
+	if r.needed {
+		return r.movable && slices.Contains(l.cfg.Routing.Yield, r.prefix)
+	}
+	return prefixset.Covers(l.cfg.Routing.Yield, r.prefix)
 }
 
 // JudgeRecord reports what stays local of the prefixes in the record of a datacenter.
@@ -226,13 +234,13 @@ func textOf(ranges []localRange) string {
 	return strings.Join(words, ", ")
 }
 
-// keptRemedy returns what an operator can do about local ranges. What the host
-// needs does not yield.
+// keptRemedy returns what an operator can do about local ranges. What the tunnels need
+// does not yield.
 func keptRemedy(dc catalog.DatacenterName, ranges []localRange) string {
 	narrow := fmt.Sprintf("set routing.accept.%s to the ranges that this datacenter takes from %s", dc, dc)
 	var yielding []string
 	for _, r := range ranges {
-		if !r.needed && len(yielding) < 3 {
+		if (!r.needed || r.movable) && len(yielding) < 3 {
 			yielding = append(yielding, r.prefix.String())
 		}
 	}
