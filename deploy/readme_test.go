@@ -65,7 +65,7 @@ func pageCommands() map[string][2]string {
 		"meshctl raft recover --peer east/gw1 --peer west/gw1": {netns + "catalog_root_test.go", `"raft", "recover"`},
 		"meshctl token create --datacenter witness":            {netns + "witness_root_test.go", `"token", "create", "--datacenter", "witness"`},
 		"meshctl members":                                      {netns + "witness_root_test.go", `"members"`},
-		"meshctl leave":                                        {netns + "cleanup_root_test.go", `"leave", "--yes"`},
+		"meshctl leave --release":                              {netns + "cleanup_root_test.go", `"leave", "--yes", "--release"`},
 		"meshd uninstall --purge":                              {netns + "cleanup_root_test.go", `"--purge"`},
 		"systemctl stop meshd":                                 unit,
 		"systemctl start meshd":                                unit,

@@ -86,7 +86,7 @@ func (h Handler) JoinFederation(ctx context.Context, r *connect.Request[controlp
 // Leave removes the datacenter from the federation and streams the steps.
 func (h Handler) Leave(ctx context.Context, r *connect.Request[controlpb.LeaveRequest], stream *connect.ServerStream[controlpb.Progress]) error {
 	ctx = context.WithoutCancel(ctx)
-	if err := h.Agent.Leave(ctx, r.Msg.GetForce(), sendTo(stream)); err != nil {
+	if err := h.Agent.Leave(ctx, membership.LeaveOptions{Force: r.Msg.GetForce(), Release: r.Msg.GetRelease()}, sendTo(stream)); err != nil {
 		return err
 	}
 	return stream.Send(&controlpb.Progress{Step: "done", Message: "left", Done: true})

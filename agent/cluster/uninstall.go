@@ -49,7 +49,7 @@ func (s *Supervisor) leave(ctx context.Context, a *membership.Agent) {
 		if _, member, err := s.cfg.Identity.Membership(); err == nil && !member {
 			return
 		}
-		err := a.Leave(limited, false, progress)
+		err := a.Leave(limited, membership.LeaveOptions{}, progress)
 		if err == nil || ctx.Err() != nil {
 			return
 		}
@@ -57,7 +57,7 @@ func (s *Supervisor) leave(ctx context.Context, a *membership.Agent) {
 		select {
 		case <-time.After(leaveRetry):
 		case <-limited.Done():
-			if err := a.Leave(ctx, true, progress); err != nil {
+			if err := a.Leave(ctx, membership.LeaveOptions{Force: true}, progress); err != nil {
 				log.Error("failed to leave the federation", "err", err)
 			}
 			return

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/meshway/meshway/agent/config"
+	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/agent/requirement"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/routes"
@@ -26,11 +27,36 @@ func CleanUp(ctx context.Context, k Kernel, table int) error {
 	return nil
 }
 
+// Leave removes what belongs to a federation, except the firewall, which then drops what
+// is sent to the prefixes of left, until CleanUp. It returns what it removed, for the
+// operator. An interrupted one is repeated: the firewall of the member stays until
+// Departed replaces it.
+func Leave(ctx context.Context, k Kernel, table int, left plan.Left) (removed string, err error) {
+	if k.Left == nil || len(left.Prefixes) == 0 {
+		return "tunnels, routes and firewall are removed", CleanUp(ctx, k, table)
+	}
+	if err := k.Left.Save(left); err != nil {
+		return "", err
+	}
+	_, routesErr := routes.Remove(ctx, k.Routes, table)
+	err = errors.Join(routesErr, removeTunnels(ctx, k.Tunnels))
+	if err == nil && k.Withdrawn != nil {
+		err = k.Withdrawn.Remove()
+	}
+	if err != nil {
+		return "", fmt.Errorf("clean up the data plane: %w", err)
+	}
+	return fmt.Sprintf("tunnels and routes are removed; packets to the other datacenters are still dropped (%s), until meshctl leave --release or a new join", leftText(left)), nil
+}
+
 // removeGuard removes the firewall, and what outlives it.
 func (k Kernel) removeGuard(ctx context.Context) error {
 	err := k.Firewall.Remove(ctx)
 	if err == nil && k.Withdrawn != nil {
 		err = k.Withdrawn.Remove()
+	}
+	if err == nil && k.Left != nil {
+		err = k.Left.Remove()
 	}
 	return err
 }

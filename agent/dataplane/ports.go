@@ -22,6 +22,8 @@ type Kernel struct {
 	// Withdrawn keeps the prefixes that are guarded although no datacenter announces
 	// them; nil: only this process does.
 	Withdrawn WithdrawnStore
+	// Left keeps what is guarded after a leave; nil: nothing is.
+	Left LeftStore
 	// Requirements are what the three use of the host.
 	Requirements []requirement.Requirement
 }

@@ -31,6 +31,7 @@ type SharedState struct {
 	Lock        *MembershipLock       // nil: no gateway changes the membership
 	Membership  *DatacenterMembership // nil: the datacenter is in no federation
 	Left        string                // id of the federation that the datacenter left last
+	Released    bool                  // hosts no longer guard the prefixes of that federation
 }
 
 // MembershipLock is held by the gateway that initializes, joins or leaves a
@@ -60,7 +61,7 @@ type Contact struct {
 
 // Equal reports whether both have the same content, in any version.
 func (s SharedState) Equal(o SharedState) bool {
-	return bytes.Equal(s.Certificate, o.Certificate) && s.Key.Equal(o.Key) && s.Left == o.Left &&
+	return bytes.Equal(s.Certificate, o.Certificate) && s.Key.Equal(o.Key) && s.Left == o.Left && s.Released == o.Released &&
 		bytes.Equal(s.NextCert, o.NextCert) && s.NextKey.Equal(o.NextKey) &&
 		reflect.DeepEqual(s.Lock, o.Lock) && reflect.DeepEqual(s.Membership, o.Membership)
 }

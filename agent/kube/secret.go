@@ -34,6 +34,7 @@ type membership struct {
 	Federation *federationName `json:"federation,omitempty"` // nil: not a member
 	Gateways   []contact       `json:"gateways,omitempty"`
 	Left       string          `json:"left,omitempty"`
+	Released   bool            `json:"released,omitempty"`
 }
 
 type lockRecord struct {
@@ -74,7 +75,7 @@ func decodeSecret(s *corev1.Secret) (identity.SharedState, error) {
 	if m.Version > formatVersion {
 		return identity.SharedState{}, fmt.Errorf("key %s was written by a newer release: it has format %d, and this release supports %d", keyMembership, m.Version, formatVersion)
 	}
-	shared.Left = m.Left
+	shared.Left, shared.Released = m.Left, m.Released
 	if m.Lock != nil {
 		shared.Lock = &identity.MembershipLock{Gateway: m.Lock.Gateway, At: m.Lock.At}
 	}
@@ -92,7 +93,7 @@ func decodeSecret(s *corev1.Secret) (identity.SharedState, error) {
 
 // encodeSecret sets the keys in a Secret and leaves its other content.
 func encodeSecret(c identity.SharedState, secret *corev1.Secret) error {
-	m := membership{Version: formatVersion, Left: c.Left}
+	m := membership{Version: formatVersion, Left: c.Left, Released: c.Released}
 	if c.Lock != nil {
 		m.Lock = &lockRecord{Gateway: c.Lock.Gateway, At: c.Lock.At}
 	}

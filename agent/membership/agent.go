@@ -58,6 +58,7 @@ type Agent struct {
 	runner      *runner
 	shared      *sharedState
 	drain       *dataplane.Drain
+	departed    *dataplane.Departed
 	published   notify.Broadcast             // Status may have changed
 	reconcile   notify.Signal                // a membership has begun or ended
 	joinProblem atomic.Pointer[plan.Problem] // why this gateway cannot become a member without an operator
@@ -82,7 +83,8 @@ func New(cfg Config) *Agent {
 	}
 	a.admission.Refuse = a.refuse
 	a.shared = newSharedState(cfg.File, cfg.Siblings, a.admission, cfg.Log, a.published.Notify)
-	a.runner = newRunner(a.open, a.reconcile.Notify, a.published.Notify)
+	a.departed = dataplane.NewDeparted(cfg.File, cfg.Kernel, cfg.Host, cfg.Site, a.published.Notify, cfg.Log)
+	a.runner = newRunner(a.open, a.departed.Run, a.reconcile.Notify, a.published.Notify)
 	return a
 }
 
@@ -122,6 +124,9 @@ func (a *Agent) open() (*running, error) {
 		return nil, err
 	}
 	m, err := a.admission.Open()
+	if err == nil && a.cfg.Kernel.Left != nil {
+		err = a.cfg.Kernel.Left.Remove() // of a federation that was left before
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -129,27 +134,23 @@ func (a *Agent) open() (*running, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &running{
-		membership: membership,
-		member:     m,
-		registrar:  reg,
-		gateway: dataplane.NewGateway(dataplane.GatewayConfig{
-			Self:      a.cfg.File.GatewayID(),
-			File:      a.cfg.File,
-			Key:       a.cfg.Key,
-			Kernel:    a.cfg.Kernel,
-			Catalog:   m,
-			Trust:     m.Trust(),
-			Registrar: reg,
-			Liveness:  a.cfg.NewLiveness(),
-			PathMTU:   a.cfg.NewPathMTU(),
-			Host:      a.cfg.Host,
-			Site:      a.cfg.Site,
-			Drain:     a.drain,
-			Published: a.published.Notify,
-			Log:       a.cfg.Log,
-		}),
-	}, nil
+	gateway := dataplane.NewGateway(dataplane.GatewayConfig{
+		Self:      a.cfg.File.GatewayID(),
+		File:      a.cfg.File,
+		Key:       a.cfg.Key,
+		Kernel:    a.cfg.Kernel,
+		Catalog:   m,
+		Trust:     m.Trust(),
+		Registrar: reg,
+		Liveness:  a.cfg.NewLiveness(),
+		PathMTU:   a.cfg.NewPathMTU(),
+		Host:      a.cfg.Host,
+		Site:      a.cfg.Site,
+		Drain:     a.drain,
+		Published: a.published.Notify,
+		Log:       a.cfg.Log,
+	})
+	return &running{membership: membership, member: m, registrar: reg, gateway: gateway, leaving: gateway.Leaving}, nil
 }
 
 // Member returns this gateway's part of the catalog, or a refusal with the

@@ -32,6 +32,7 @@ const (
 	doRetry        action = "retry"           // the situation is not known well enough
 	doEnrol        action = "enrol"           // the datacenter is a member, this gateway is not
 	doJoin         action = "join"            // by the configured token
+	doRelease      action = "release"         // the guard that a leave left is to end
 	doDismantle    action = "dismantle"       // the datacenter has left
 	doConfirm      action = "confirm listing" // check whether the catalog of the federation still lists this gateway; if not, enrol again
 	doPublishState action = "publish state"   // write the catalog's content to the shared state
@@ -43,6 +44,7 @@ type situation struct {
 	gateway  string // name of this gateway
 	token    bool   // a join token is configured
 	siblings bool   // the datacenter can have several gateways
+	guards   bool   // the federation that was left
 	// The shared state, if siblings is set, or why it is unknown.
 	shared    identity.SharedState
 	sharedErr error
@@ -117,6 +119,8 @@ func decideOutside(h history, s situation) action {
 		return doRetry // that gateway may be leaving the federation for the datacenter
 	case s.shared.Membership != nil:
 		return doEnrol
+	case s.guards && s.shared.Released:
+		return doRelease
 	case s.token && !h.joined:
 		return doJoin
 	}

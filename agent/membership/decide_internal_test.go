@@ -26,6 +26,7 @@ func TestDecisionFollowsFromTheSituation(t *testing.T) {
 		history  history
 		token    bool
 		alone    bool // the datacenter has one gateway by its nature
+		guards   bool
 		shared   identity.SharedState
 		stateErr error
 		member   *memberSituation
@@ -40,6 +41,9 @@ func TestDecisionFollowsFromTheSituation(t *testing.T) {
 		"outside, the datacenter is a member":             {token: true, shared: identity.SharedState{Membership: member}, want: doEnrol},
 		"outside, locked, the datacenter is a member":     {shared: identity.SharedState{Membership: member, Lock: other}, want: doRetry},
 		"outside, the datacenter is not a member":         {want: doNothing},
+		"outside, after a leave":                          {guards: true, shared: identity.SharedState{Left: "f"}, want: doNothing},
+		"outside, after a leave that is released":         {guards: true, shared: identity.SharedState{Left: "f", Released: true}, want: doRelease},
+		"outside, released before":                        {token: true, shared: identity.SharedState{Left: "f", Released: true}, want: doJoin},
 		"member, alone":                                   {alone: true, member: in(nil), want: doNothing},
 		"member":                                          {member: in(nil), shared: identity.SharedState{Membership: member}, want: doPublishState},
 		"member, shared state unknown":                    {member: in(nil), stateErr: assert.AnError, want: doNothing},
@@ -60,7 +64,7 @@ func TestDecisionFollowsFromTheSituation(t *testing.T) {
 		"member, no leader for the grace, but it is left": {history: history{leaderlessSince: now.Add(-silenceGrace)}, member: in(func(m *memberSituation) { m.leader = false }), shared: identity.SharedState{Left: "f"}, want: doDismantle},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := situation{now: now, gateway: "a", token: c.token, siblings: !c.alone, shared: c.shared, sharedErr: c.stateErr, member: c.member}
+			s := situation{now: now, gateway: "a", token: c.token, siblings: !c.alone, guards: c.guards, shared: c.shared, sharedErr: c.stateErr, member: c.member}
 			d, after := decide(c.history, s)
 			assert.Equal(t, c.want, d.action)
 			again, _ := decide(c.history, s)

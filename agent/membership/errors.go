@@ -22,16 +22,20 @@ const (
 // or the agent has just been started and has not opened it.
 func (a *Agent) notMember() error {
 	if _, found, err := a.cfg.Identity.Membership(); err == nil && found {
-		return &catalog.Refusal{
-			Code:    codeStarting,
-			Message: "the agent is starting and has not opened the catalog of its federation",
-			Remedy:  "try again in a few seconds; if this lasts, read the log of meshd",
-		}
+		return starting("opened the catalog of its federation")
 	}
 	return &catalog.Refusal{
 		Code:    "not-a-member",
 		Message: "this gateway is in no federation",
 		Remedy:  "initialize one with meshctl init, or join one with meshctl join TOKEN",
+	}
+}
+
+func starting(lacks string) error {
+	return &catalog.Refusal{
+		Code:    codeStarting,
+		Message: "the agent is starting and has not " + lacks,
+		Remedy:  "try again in a few seconds; if this lasts, read the log of meshd",
 	}
 }
 

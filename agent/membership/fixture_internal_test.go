@@ -78,6 +78,7 @@ type reconcilerWorld struct {
 	listedErr  error
 	removed    []catalog.GatewayID // result of removedBy
 	states     []status.State      // during changes
+	left       plan.Left           // of member
 }
 
 func newReconcilerWorld(t *testing.T, change func(*Config)) *reconcilerWorld {
@@ -103,7 +104,7 @@ func newReconcilerWorld(t *testing.T, change func(*Config)) *reconcilerWorld {
 		change(&cfg)
 	}
 	w.reconciler = newReconciler(New(cfg))
-	w.member = &running{membership: w.membership()}
+	w.member = &running{membership: w.membership(), leaving: func(at time.Time) (plan.Left, bool) { w.left.At = at; return w.left, true }}
 	w.remote = remoteCalls{
 		publish: func(context.Context, *running) error {
 			w.calls = append(w.calls, "publish")

@@ -103,14 +103,28 @@ func (s *sharedState) lockForLeave(ctx context.Context, force bool) error {
 
 // recordLeave replaces the membership by the id of the federation that was left,
 // so that the other gateways clean up as well.
-func (s *sharedState) recordLeave(ctx context.Context, federationID string) error {
+func (s *sharedState) recordLeave(ctx context.Context, federationID string, release bool) error {
 	if s.siblings == nil {
 		return nil
 	}
 	return s.update(ctx, func(state *identity.SharedState) error {
 		if state.Membership == nil || state.Membership.FederationID == federationID {
-			state.Membership, state.Lock, state.Left = nil, nil, federationID
+			state.Membership, state.Lock, state.Left, state.Released = nil, nil, federationID, release
 		}
+		return nil
+	})
+}
+
+// recordRelease lets all gateways of the datacenter end the guard that its leave left.
+func (s *sharedState) recordRelease(ctx context.Context) error {
+	if s.siblings == nil {
+		return nil
+	}
+	return s.update(ctx, func(state *identity.SharedState) error {
+		if state.Membership != nil {
+			return s.datacenterIsMember(*state.Membership)
+		}
+		state.Released = true
 		return nil
 	})
 }

@@ -32,8 +32,8 @@ func TestCommandsDuringALeaveDoNotActOnTheMembershipThatEnds(t *testing.T) {
 			_, err := w.Recover(t.Context(), RecoverRequest{})
 			assert.Equal(t, codeBusy, codeOf(err), "recover")
 			for _, stage := range []string{"the membership is on disk", "the membership is forgotten"} {
-				assert.Equal(t, codeBusy, codeOf(w.Leave(t.Context(), false, noProgress)), "leave, %s", stage)
-				assert.Equal(t, codeBusy, codeOf(w.Leave(t.Context(), true, noProgress)), "leave --force, %s", stage)
+				assert.Equal(t, codeBusy, codeOf(w.Leave(t.Context(), LeaveOptions{}, noProgress)), "leave, %s", stage)
+				assert.Equal(t, codeBusy, codeOf(w.Leave(t.Context(), LeaveOptions{Force: true}, noProgress)), "leave --force, %s", stage)
 				assert.NoError(t, w.store.ClearMembership())
 			}
 			return nil
@@ -48,7 +48,7 @@ func TestLeaveDuringARecoveryDoesNotEndTheMembershipOfTheDatacenter(t *testing.T
 		w.siblings.state = w.shared()
 		require.True(t, w.runner.command.TryLock())
 		require.NoError(t, w.runner.change(t.Context(), status.Joining, func() error {
-			assert.Equal(t, codeBusy, codeOf(w.Leave(t.Context(), true, noProgress)))
+			assert.Equal(t, codeBusy, codeOf(w.Leave(t.Context(), LeaveOptions{Force: true}, noProgress)))
 			return nil
 		}))
 		assert.NotNil(t, w.siblings.state.Membership)

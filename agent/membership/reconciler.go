@@ -9,6 +9,7 @@ import (
 	"github.com/meshway/meshway/agent/control"
 	"github.com/meshway/meshway/agent/identity"
 	"github.com/meshway/meshway/agent/member"
+	"github.com/meshway/meshway/agent/membership/internal/removal"
 	"github.com/meshway/meshway/agent/notify"
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/agent/registrar"
@@ -119,6 +120,7 @@ func (r *reconciler) gather(m *running) situation {
 		s.shared, s.sharedErr = r.cfg.Siblings.Current()
 	}
 	if m == nil {
+		s.guards = r.departed.Guards()
 		return s
 	}
 	view := m.member.View()
@@ -150,6 +152,9 @@ func (r *reconciler) executeOutside(ctx context.Context, s situation, do action)
 		return false
 	case doEnrol:
 		return r.enrol(ctx, s.shared)
+	case doRelease:
+		r.followRelease(ctx)
+		return true
 	case doJoin:
 		r.joinWithToken(ctx)
 		return r.runner.current() != nil
@@ -163,7 +168,7 @@ func (r *reconciler) executeOutside(ctx context.Context, s situation, do action)
 func (r *reconciler) executeInside(ctx context.Context, m *running, s situation, d decision) {
 	switch d.action {
 	case doDismantle:
-		r.followLeave(ctx)
+		r.followLeave(ctx, m, s.shared.Released)
 		return
 	case doConfirm:
 		listed, err := r.remote.listed(ctx, s.shared)
@@ -216,7 +221,7 @@ func (r *reconciler) logStep(step, message string) { r.cfg.Log.Info(message, "st
 
 func (r *reconciler) enrolProblem(err error) plan.Problem {
 	if errors.Is(err, identity.ErrNotMember) {
-		return removedOutside(r.cfg.File.Datacenter, err)
+		return removal.Outside(r.cfg.File.Datacenter, err)
 	}
 	p := plan.Problem{
 		Code:     "enrolment-failed",
@@ -311,14 +316,27 @@ func (r *reconciler) enrolAgain(ctx context.Context) {
 
 // followLeave cleans up this host after another gateway of the datacenter has
 // left the federation for all of them.
-func (r *reconciler) followLeave(ctx context.Context) {
-	if !r.runner.command.TryLock() {
+func (r *reconciler) followLeave(ctx context.Context, m *running, release bool) {
+	left, planned := m.leaving(time.Now())
+	if !planned || !r.runner.command.TryLock() {
 		return
 	}
 	defer r.runner.command.Unlock()
 	r.cfg.Log.Info("the datacenter has left its federation")
-	if err := r.dismantle(ctx, func(string, string) {}); err != nil {
+	if err := r.dismantle(ctx, left, release, func(string, string) {}); err != nil {
 		r.cfg.Log.Error("failed to clean up after leaving the federation", "err", err)
+	}
+}
+
+// followRelease ends the guard of this host after another gateway of the datacenter has
+// released it for all of them.
+func (r *reconciler) followRelease(ctx context.Context) {
+	if !r.runner.command.TryLock() {
+		return
+	}
+	defer r.runner.command.Unlock()
+	if err := r.release(ctx, r.logStep); err != nil {
+		r.cfg.Log.Error("failed to remove what drops packets to the federation that was left", "err", err)
 	}
 }
 

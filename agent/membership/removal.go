@@ -7,19 +7,13 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/meshway/meshway/agent/identity"
 	"github.com/meshway/meshway/agent/member"
+	"github.com/meshway/meshway/agent/membership/internal/removal"
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/agent/suggest"
 	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/replica"
-)
-
-const (
-	codeRemoved        = "removed"
-	codeGatewayRemoved = "gateway-removed"
-	removedRemedy      = "run meshctl leave --force here, in Kubernetes with the --context of this cluster, then join again with a token of another datacenter (meshctl token create there)"
 )
 
 // RemovedDatacenter is what RemoveDatacenter removed from the catalog.
@@ -102,7 +96,7 @@ func (r *reconciler) checkRemoval(ctx context.Context, m *running, d decision) b
 	if len(by) == 0 {
 		return true // too few gateways answer: an earlier answer stays valid until this datacenter is connected again
 	}
-	r.setRemoved(m, removedProblem(m.membership, r.cfg.File.Datacenter, by))
+	r.setRemoved(m, removal.OfDatacenter(m.membership, r.cfg.File.Datacenter, by))
 	return true
 }
 
@@ -121,11 +115,11 @@ func (r *reconciler) setRemoved(m *running, problem plan.Problem) {
 func (r *reconciler) reportUndecided(m *running, err error) {
 	undecided, ok := errors.AsType[*member.UndecidedError](err)
 	if ok && undecided.Confirmed == 0 && len(undecided.Denied) > 0 {
-		r.setRemoved(m, gatewayRemoved(m.membership, r.cfg.File.GatewayID(), *undecided))
+		r.setRemoved(m, removal.OfGateway(m.membership, r.cfg.File.GatewayID(), *undecided))
 		return
 	}
 	answered := err == nil || ok && undecided.Confirmed > 0
-	if p := m.removed.Load(); answered && p != nil && p.Code == codeGatewayRemoved && m.removed.CompareAndSwap(p, nil) {
+	if p := m.removed.Load(); answered && p != nil && p.Code == removal.CodeGateway && m.removed.CompareAndSwap(p, nil) {
 		r.published.Notify()
 	}
 }
@@ -138,58 +132,4 @@ func (r *running) cutOff() bool {
 	}
 	sessions := r.gateway.Sessions()
 	return len(sessions) > 0 && !slices.ContainsFunc(sessions, func(s plan.Session) bool { return s.Up })
-}
-
-func removedProblem(m identity.Membership, dc catalog.DatacenterName, by []catalog.GatewayID) plan.Problem {
-	return plan.Problem{
-		Code:     codeRemoved,
-		Severity: plan.Error,
-		Subject:  fmt.Sprintf("datacenter %s", dc),
-		Message: fmt.Sprintf("datacenter %s was removed from federation %s, as %s: the other members no longer trust it, and its name and prefixes may be taken",
-			dc, m.FederationName, reporters(by)),
-		Remedy: removedRemedy,
-	}
-}
-
-// removedOutside is the problem of a gateway that cannot enrol, since the catalog does
-// not contain its datacenter.
-func removedOutside(dc catalog.DatacenterName, err error) plan.Problem {
-	return plan.Problem{
-		Code:     codeRemoved,
-		Severity: plan.Error,
-		Subject:  fmt.Sprintf("datacenter %s", dc),
-		Message:  fmt.Sprintf("this gateway cannot become a member, since datacenter %s was removed from its federation: %v", dc, err),
-		Remedy:   removedRemedy,
-	}
-}
-
-func gatewayRemoved(m identity.Membership, self catalog.GatewayID, u member.UndecidedError) plan.Problem {
-	p := plan.Problem{
-		Code:     codeGatewayRemoved,
-		Severity: plan.Error,
-		Subject:  "gateway " + string(self),
-		Message: fmt.Sprintf("gateway %s was removed from federation %s, as %s, and its datacenter is still a member; these are too few to delete the copy of the catalog on this host automatically",
-			self, m.FederationName, reporters(u.Denied)),
-		Remedy: "run meshctl leave --force on this host, in Kubernetes with the --context of this cluster: it deletes that copy, and the gateway enrols again",
-	}
-	if len(u.Silent) > 0 {
-		p.Remedy = fmt.Sprintf("start the gateways of %s, whose reports decide; only if they are permanently lost, %s", join(u.Silent), p.Remedy)
-	}
-	return p
-}
-
-// reporters returns, for a message, that some gateways report something.
-func reporters(by []catalog.GatewayID) string {
-	if len(by) == 1 {
-		return fmt.Sprintf("gateway %s reports", by[0])
-	}
-	return fmt.Sprintf("gateways %s report", join(by))
-}
-
-func join[S ~string](names []S) string {
-	out := make([]string, len(names))
-	for i, name := range names {
-		out[i] = string(name)
-	}
-	return strings.Join(out, ", ")
 }

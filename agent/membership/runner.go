@@ -23,7 +23,8 @@ type running struct {
 	member     *member.Member
 	gateway    *dataplane.Gateway
 	registrar  *registrar.Registrar
-	removed    atomic.Pointer[plan.Problem] // set once the federation is known to have removed the datacenter
+	leaving    func(time.Time) (plan.Left, bool) // of gateway
+	removed    atomic.Pointer[plan.Problem]      // set once the federation is known to have removed the datacenter
 }
 
 // run takes part in the federation until ctx ends. It stops in the reverse
@@ -60,9 +61,10 @@ func (r *running) runParts(ctx context.Context) error {
 // runner runs one membership after the other. A change replaces the membership
 // while none runs.
 type runner struct {
-	open      func() (*running, error) // nil: there is no membership
-	switched  func()                   // called when a membership begins or ends
-	published func()                   // called when the state changes
+	open      func() (*running, error)    // nil: there is no membership
+	idle      func(context.Context) error // runs while there is no membership
+	switched  func()                      // called when a membership begins or ends
+	published func()                      // called when the state changes
 	command   commandLock
 	changes   chan change
 	state     atomic.Value // status.State
@@ -84,8 +86,8 @@ func (c change) finish(err error) {
 	}
 }
 
-func newRunner(open func() (*running, error), switched, published func()) *runner {
-	r := &runner{open: open, switched: switched, published: published, changes: make(chan change)}
+func newRunner(open func() (*running, error), idle func(context.Context) error, switched, published func()) *runner {
+	r := &runner{open: open, idle: idle, switched: switched, published: published, changes: make(chan change)}
 	r.state.Store(status.Standalone)
 	return r
 }
@@ -155,6 +157,8 @@ func (r *runner) serve(ctx context.Context, m *running) (change, error) {
 	group, runCtx := errgroup.WithContext(runCtx)
 	if m != nil {
 		group.Go(func() error { return m.run(runCtx) })
+	} else {
+		group.Go(func() error { return r.idle(runCtx) })
 	}
 	var next change
 	select {

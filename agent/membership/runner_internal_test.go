@@ -13,7 +13,7 @@ import (
 )
 
 func TestACheckForACommandDoesNotRefuseAnother(t *testing.T) {
-	r := newRunner(nil, nil, nil)
+	r := newRunner(nil, nil, nil, nil)
 	started, stop, ended := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -63,7 +63,7 @@ func startRunner(t *testing.T, r *runner) {
 func TestChangeRunsBetweenMemberships(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		published := 0
-		r := newRunner(nil, func() {}, func() { published++ })
+		r := newRunner(nil, func(context.Context) error { return nil }, func() {}, func() { published++ })
 		startRunner(t, r)
 		assert.Equal(t, status.Standalone, r.currentState())
 		before := published
@@ -79,7 +79,7 @@ func TestChangeRunsBetweenMemberships(t *testing.T) {
 }
 
 func TestChangeThatIsCancelledRestoresTheState(t *testing.T) {
-	r := newRunner(nil, nil, nil) // it does not run
+	r := newRunner(nil, nil, nil, nil) // it does not run
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	require.ErrorIs(t, r.change(ctx, status.Leaving, nil), context.Canceled)
@@ -88,7 +88,7 @@ func TestChangeThatIsCancelledRestoresTheState(t *testing.T) {
 
 func TestAwaitReturnsWhenTheConditionIsMetOrTheContextEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRunner(nil, nil, nil)
+		r := newRunner(nil, nil, nil, nil)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		start := time.Now()

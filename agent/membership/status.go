@@ -10,6 +10,7 @@ import (
 	"github.com/meshway/meshway/agent/build"
 	"github.com/meshway/meshway/agent/dataplane"
 	"github.com/meshway/meshway/agent/membership/internal/noleader"
+	"github.com/meshway/meshway/agent/membership/internal/refused"
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/agent/status"
 	"github.com/meshway/meshway/consensus"
@@ -29,6 +30,8 @@ func (a *Agent) Status() status.Snapshot {
 	}
 	if r := a.runner.current(); r != nil {
 		r.fill(&s)
+	} else {
+		a.departed.Fill(&s)
 	}
 	if a.cfg.Environment != nil {
 		environment := a.cfg.Environment()
@@ -54,12 +57,22 @@ func (a *Agent) Reachability() plan.Reachability {
 	case state == status.Member:
 		r.State = plan.IsMember
 	case state == status.Standalone && !a.DatacenterIsMember():
-		r.State = plan.NotMember
+		r.State, r.Guarded = plan.NotMember, a.guards()
 	}
 	if m := a.runner.current(); m != nil {
 		m.gateway.Reach(&r)
 	}
 	return r
+}
+
+// guards reports whether the hosts of this datacenter, which is in no federation, guard
+// the prefixes of the one that it left.
+func (a *Agent) guards() bool {
+	if a.cfg.Siblings == nil {
+		return a.departed.Guards()
+	}
+	shared, err := a.cfg.Siblings.Current()
+	return err != nil || shared.Left != "" && !shared.Released
 }
 
 // fill sets what a member adds to the status.
@@ -69,15 +82,15 @@ func (r *running) fill(s *status.Sources) {
 	s.Certificate = r.member.CertificateEnd()
 	s.Consensus = judgePeers(r.member.Status(), self, r.gateway.Sessions())
 	s.Services = r.member.View().CountServices()
-	pending, since, refused := r.registrar.Queue()
+	pending, since, unregistered := r.registrar.Queue()
 	s.Queue = status.Queue{Pending: pending, Since: since}
-	s.Problems = append(slices.Clip(s.Problems), refused...)
+	s.Problems = append(slices.Clip(s.Problems), unregistered...)
 	if removed := r.removed.Load(); removed != nil { // the voters of the federation are not to be restored then
 		s.Problems = append(s.Problems, *removed)
 		return
 	}
 	s.Problems = append(s.Problems, r.leadership(self, s.Consensus, s.StartedAt).Problems()...)
-	s.Problems = append(s.Problems, refusedProblems(s.Consensus, s.At)...)
+	s.Problems = append(s.Problems, refused.Problems(s.Consensus.Refused, s.At)...)
 }
 
 // judgePeers sets which members are healthy if this gateway is not the leader,
@@ -119,46 +132,6 @@ func (r *running) leadership(self catalog.GatewayID, s consensus.Status, started
 	}
 }
 
-func refusedProblems(s consensus.Status, now time.Time) []plan.Problem {
-	var problems []plan.Problem
-	for _, r := range s.Refused {
-		if now.Sub(r.Last) < refusedFor && (r.Code != consensus.CodeNotAVoter || r.Count > strayMessages) {
-			problems = append(problems, refusedProblem(r))
-		}
-	}
-	return problems
-}
-
-const (
-	// refusedFor is how long a refused message of raft is reported.
-	refusedFor = 10 * time.Minute
-	// strayMessages is how many messages of a gateway without a vote are not reported:
-	// one that has just lost or got its vote sends some.
-	strayMessages = 100
-)
-
-func refusedProblem(r consensus.Refused) plan.Problem {
-	dc, who := r.Gateway.Datacenter(), "gateway "+string(r.Gateway)
-	if r.Gateway == catalog.GatewayID(dc) { // those beyond the ones that are counted each
-		who = "datacenter " + string(dc)
-	}
-	if r.Code == consensus.CodeUnknownEntry {
-		return plan.Problem{
-			Code: r.Code, Severity: plan.Error, Subject: who,
-			Message: fmt.Sprintf("%s sent %d messages of raft with a change that this version of meshd does not support, and this gateway refused them: %s",
-				who, r.Count, r.Message),
-			Remedy: fmt.Sprintf("upgrade meshd on this host to the version of the other gateways; if it has that, "+
-				"find out with the operator of %s whether %s is compromised", dc, who),
-		}
-	}
-	return plan.Problem{
-		Code: r.Code, Severity: plan.Error, Subject: who,
-		Message: fmt.Sprintf("%s sent %d messages of raft that no honest member sends, and this gateway refused them: %s", who, r.Count, r.Message),
-		Remedy: fmt.Sprintf("find out with the operator of %s whether that gateway is compromised; if it is, run meshctl datacenter remove %s",
-			dc, dc),
-	}
-}
-
 // Peers returns the state of the replication, with the members that are healthy
 // as seen from here.
 func (a *Agent) Peers() (consensus.Status, error) {
@@ -176,6 +149,8 @@ func (a *Agent) Routes(ctx context.Context, destination netip.Addr) (status.Rout
 	s := status.RouteSources{Inputs: plan.Inputs{Self: a.cfg.File.GatewayID(), Config: a.cfg.File}}
 	if r := a.runner.current(); r != nil {
 		r.gateway.FillRoutes(&s)
+	} else {
+		a.departed.FillRoutes(&s)
 	}
 	return dataplane.ExplainRoutes(ctx, a.cfg.Kernel.Routes, s, destination)
 }

@@ -28,6 +28,9 @@ type Inventory struct {
 	Overlay  netip.Prefix // zero: not known
 	Members  []Member     // the own datacenter too
 	Gateways []OwnGateway // of the own datacenter
+	// Left is the federation, if the own datacenter has left it: the gateways then drop
+	// packets to the other members until that is released.
+	Left string
 }
 
 // PrefixesOf returns the ranges of one datacenter, or nil if it is not known.

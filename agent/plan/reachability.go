@@ -27,6 +27,7 @@ const (
 // on it; the status is another view of the same observations.
 type Reachability struct {
 	State       MembershipState
+	Guarded     bool // NotMember: packets to the datacenters of the federation that was left are dropped
 	Self        catalog.GatewayID
 	Draining    bool                     // this gateway takes no new traffic
 	Federation  catalog.Federation       // zero: not known yet

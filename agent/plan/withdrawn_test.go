@@ -118,3 +118,30 @@ func TestWithdrawnPrefixesAreNotRouted(t *testing.T) {
 	}
 	assert.Equal(t, before.Registration, d.Registration)
 }
+
+func TestAHostThatLeftGuardsWhatItDoesNotReachOtherwise(t *testing.T) {
+	of := func(dc catalog.DatacenterName, kind catalog.PrefixKind, cidrs string) (out []plan.Withdrawn) {
+		for _, p := range prefixes(cidrs) {
+			out = append(out, plan.Withdrawn{Datacenter: dc, Prefix: catalog.Prefix{CIDR: p, Kind: kind}, At: now})
+		}
+		return out
+	}
+	in := running()
+	in.Host.Routes = append(in.Host.Routes, via("10.9.0.0/17", "192.168.50.2"))
+	in.Host.Needed = append(in.Host.Needed, plan.Need{Address: netip.MustParseAddr("10.9.128.6"), Use: "the API server", Movable: true})
+	in.Config.Routing.Yield = prefixes("10.9.0.0/17 10.9.128.6/32")
+	in.Host.Links = append(in.Host.Links, plan.Link{Device: "eth7", Prefixes: prefixes("198.51.100.0/24")})
+	in.Site.Prefixes = []catalog.Prefix{{CIDR: netip.MustParsePrefix("10.8.0.0/17"), Kind: catalog.PodPrefix}}
+	left := plan.Left{ControlPorts: []uint16{7444}, Prefixes: slices.Concat(
+		of("south", catalog.PodPrefix, "10.9.0.0/16 10.8.0.0/16 fd00:9::/48"),
+		of("west", catalog.NodePrefix, "198.51.100.7/32 203.0.113.77/32"),
+	)}
+	fw := gatewayplan.LeftFirewall(in.Config, in.Host, in.Site, left)
+	assert.Equal(t, prefixes("10.8.128.0/17 203.0.113.77/32 fd00:9::/48"), slices.DeleteFunc(slices.Clone(fw.Remote), netip.MustParsePrefix("10.9.0.0/16").Overlaps))
+	assert.Empty(t, prefixset.Subtract(prefixes("10.9.128.0/17"), prefixset.Union(fw.Remote, prefixes("10.9.128.6/32"))))
+	assert.False(t, prefixset.Covers(fw.Remote, netip.MustParsePrefix("10.9.128.6/32")), "the API server")
+	assert.Equal(t, in.Config.Routing.Mark, fw.Mark, "the datacenter can join again")
+	assert.Equal(t, []uint16{7444}, fw.PeerControlPorts)
+	fw.Remote, fw.Mark, fw.PeerControlPorts, fw.ControlPort = nil, 0, nil, 0
+	assert.Zero(t, fw, "nothing but the guard")
+}

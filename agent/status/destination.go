@@ -38,6 +38,10 @@ func (s RouteSources) verdict(l Lookup, report RoutesReport) string {
 		w := s.withdrawn(l.Address)
 		return fmt.Sprintf("%v is in %v, which %s does not announce since %s: packets to it are dropped and not sent unencrypted, until %s",
 			l.Address, w.Prefix.CIDR, w.Datacenter, w.At.UTC().Format(time.TimeOnly), w.At.Add(plan.GuardTime).UTC().Format(time.TimeOnly+" MST"))
+	case s.leftTo(l.Address) != nil:
+		w := s.leftTo(l.Address)
+		return fmt.Sprintf("%v is in %v of %s, of federation %s that this host left at %s: packets to it are dropped and not sent unencrypted, until meshctl leave --release",
+			l.Address, w.Prefix.CIDR, w.Datacenter, s.Left.Federation, s.Left.At.UTC().Format(time.DateTime))
 	case s.inMeshwayTable(l):
 		return s.describeMeshwayRoute(l, owner, report)
 	case l.Blackhole:
@@ -63,6 +67,21 @@ func (s RouteSources) withdrawn(a netip.Addr) *plan.Withdrawn {
 	for i, w := range s.Inputs.Withdrawn {
 		if w.Prefix.CIDR.Contains(a) {
 			return &s.Inputs.Withdrawn[i]
+		}
+	}
+	return nil
+}
+
+// leftTo returns the announcement of an address to which packets are dropped since the
+// datacenter of this host left; nil: there is none.
+func (s RouteSources) leftTo(a netip.Addr) *plan.Withdrawn {
+	contains := func(p netip.Prefix) bool { return p.Contains(a) }
+	if !slices.ContainsFunc(s.Desired.Firewall.Remote, contains) {
+		return nil
+	}
+	for i, w := range s.Left.Prefixes {
+		if contains(w.Prefix.CIDR) {
+			return &s.Left.Prefixes[i]
 		}
 	}
 	return nil

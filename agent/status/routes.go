@@ -27,6 +27,9 @@ type RouteSources struct {
 	// Node is set for a host that is no gateway. Inputs.Catalog then has only the
 	// gateways of its datacenter, and all nexthops are to them.
 	Node bool
+	// Left is what a host guards whose datacenter has left a federation, as far as
+	// Desired.Firewall drops packets to it.
+	Left plan.Left
 }
 
 // Lookup is the kernel's answer (RTM_GETROUTE) for one address.

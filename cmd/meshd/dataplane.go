@@ -84,6 +84,10 @@ func newDataplane(ctx context.Context, cfg config.Config, routing *kernel.Kernel
 			Path: filepath.Join(cfg.DataDir, "withdrawn.json"), What: "withdrawn prefixes",
 			Remedy: "remove the file; the agent writes it again",
 		},
+		Left: state.File[plan.Left]{
+			Path: filepath.Join(cfg.DataDir, "left.json"), What: "the prefixes of the federation that was left",
+			Remedy: "run meshctl leave --release, which removes the file",
+		},
 		Requirements: []requirement.Requirement{
 			requirement.Firewall(nft.Check),
 			requirement.Tunnels(lacksTunnels),

@@ -15,8 +15,9 @@ func guardCommand() *cobra.Command {
 		Long: `guard restores the firewall that meshd last applied on this host, if the host
 has none, and exits. Packets to the prefixes of other datacenters are then
 dropped until meshd run has its tunnels; without it, those that are sent between
-the start of the network and that of meshd leave unencrypted. A host that is in
-no federation stays as it is.
+the start of the network and that of meshd leave unencrypted. A host that has
+left its federation is guarded, too, until meshctl leave --release; one that was
+in none stays as it is.
 
 The unit meshway-guard.service runs it at boot, before the network.`,
 		Args: cobra.NoArgs,

@@ -118,11 +118,14 @@ func TestImportDirections(t *testing.T) {
 			"agent/membership": {
 				"agent/build", "agent/config", "agent/control", "agent/dataplane", "agent/identity", "agent/member",
 				"agent/membership/internal/noaddress", "agent/membership/internal/noleader", "agent/membership/internal/recovery",
+				"agent/membership/internal/refused", "agent/membership/internal/removal",
 				"agent/notify", "agent/plan", "agent/plan/gatewayplan", "agent/registrar", "agent/rotation", "agent/status", "agent/suggest",
 				"consensus", "consensus/catalog", "consensus/catalog/allowlist", "consensus/catalog/catalogpb", "consensus/catalog/replica", "consensus/catalog/succession", "tunnel",
 			}, // raft and RPC are inside agent/member
 			"agent/membership/internal/noaddress": {"agent/config", "agent/plan", "consensus/catalog"},
 			"agent/membership/internal/recovery":  {"consensus", "consensus/catalog"},
+			"agent/membership/internal/refused":   {"agent/plan", "consensus", "consensus/catalog"},
+			"agent/membership/internal/removal":   {"agent/identity", "agent/member", "agent/plan", "consensus/catalog"},
 			"agent/membership/internal/noleader":  {"agent/control", "agent/plan", "consensus", "consensus/catalog"},
 			"agent/rpc":                           {"consensus/catalog", "consensus/catalog/catalogpb"},
 			"agent/trust":                         {"agent/identity", "agent/notify", "agent/plan", "consensus/catalog", "consensus/catalog/catalogpb", "consensus/catalog/replica", "consensus/catalog/succession"},

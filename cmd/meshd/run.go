@@ -47,8 +47,9 @@ func runCommand() *cobra.Command {
 the catalog. Without a federation it waits for meshctl init or meshctl join.
 
 SIGTERM and Ctrl-C stop the agent and do not change the data plane, so that
-traffic continues. meshctl leave removes the datacenter from its federation;
-meshd uninstall removes everything from this host.`,
+traffic continues. meshctl leave removes the datacenter from its federation, and
+keeps dropping packets to the others until it is released; meshd uninstall
+removes everything from this host.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if os.Geteuid() != 0 {

@@ -32,7 +32,18 @@ func TestLeaveRestoresTheKernelStateAndAllowsAnotherJoin(t *testing.T) {
 		require.NotEqual(t, before, kernelState(t, west.Gateway))
 
 		meshctl(t, west, "leave", "--yes")
-		assert.Equal(t, before, kernelState(t, west.Gateway))
+		awaitRemedy(t, west, "left-guarded", "meshctl leave --release")
+		requireNoTraffic(t, west, east)
+		awaitMembers(t, east, "east")
+	}
+	meshctl(t, west, "leave", "--yes", "--release")
+	assert.Equal(t, before, kernelState(t, west.Gateway))
+
+	for range 2 {
+		meshctl(t, west, "join", token(t, east))
+		awaitFederation(t, east, west)
+		meshctl(t, west, "leave", "--yes", "--release")
+		assert.Equal(t, before, kernelState(t, west.Gateway), "released at once")
 		requireNoTraffic(t, west, east)
 		awaitMembers(t, east, "east")
 	}

@@ -26,7 +26,7 @@ func TestRefusedJoinChangesNothing(t *testing.T) {
 	used := token(t, east)
 	runAgent(t, joiner)
 	meshctl(t, joiner, "join", used)
-	meshctl(t, joiner, "leave", "--yes")
+	meshctl(t, joiner, "leave", "--yes", "--release")
 	awaitMembers(t, east, "east", "north") // the tunnel to a leaving datacenter stays for a moment
 	revoked := token(t, east)
 	meshctl(t, east, "token", "revoke", validTokenID(t, east))

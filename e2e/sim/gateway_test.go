@@ -167,7 +167,7 @@ func (g *gateway) join(token string) error {
 }
 
 func (g *gateway) leave(force bool) error {
-	return g.agent.Leave(context.Background(), force, func(string, string) {})
+	return g.agent.Leave(context.Background(), membership.LeaveOptions{Force: force}, func(string, string) {})
 }
 
 // reachable returns the number of reachable datacenters, including the gateway's

@@ -2236,7 +2236,8 @@ func (x *JoinFederationRequest) GetToken() string {
 
 type LeaveRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Force         bool                   `protobuf:"varint,1,opt,name=force,proto3" json:"force,omitempty"`
+	Force         bool                   `protobuf:"varint,1,opt,name=force,proto3" json:"force,omitempty"`     // even if the catalog cannot be written
+	Release       bool                   `protobuf:"varint,2,opt,name=release,proto3" json:"release,omitempty"` // packets to the other datacenters may leave without encryption
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2274,6 +2275,13 @@ func (*LeaveRequest) Descriptor() ([]byte, []int) {
 func (x *LeaveRequest) GetForce() bool {
 	if x != nil {
 		return x.Force
+	}
+	return false
+}
+
+func (x *LeaveRequest) GetRelease() bool {
+	if x != nil {
+		return x.Release
 	}
 	return false
 }
@@ -4461,9 +4469,10 @@ const file_agent_control_controlpb_control_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"\x15\n" +
 	"\x13RevokeTokenResponse\"-\n" +
 	"\x15JoinFederationRequest\x12\x14\n" +
-	"\x05token\x18\x01 \x01(\tR\x05token\"$\n" +
+	"\x05token\x18\x01 \x01(\tR\x05token\">\n" +
 	"\fLeaveRequest\x12\x14\n" +
-	"\x05force\x18\x01 \x01(\bR\x05force\"O\n" +
+	"\x05force\x18\x01 \x01(\bR\x05force\x12\x18\n" +
+	"\arelease\x18\x02 \x01(\bR\arelease\"O\n" +
 	"\x17RemoveDatacenterRequest\x12\x1e\n" +
 	"\n" +
 	"datacenter\x18\x01 \x01(\tR\n" +

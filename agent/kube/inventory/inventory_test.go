@@ -285,6 +285,34 @@ func TestGatewayThatIsNoMemberDeletesNothingWhileItsDatacenterIsMember(t *testin
 	})
 }
 
+func TestObjectsOfAFederationThatWasLeftStayUntilItIsReleased(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTestCluster(t)
+		w.pass(t, w.writer)
+		before := w.objects(t)
+		w.now.State, w.now.Guarded, w.now.Datacenters = plan.NotMember, true, nil
+		for range 2 {
+			w.pass(t, w.writer)
+			w.await(t, w.writer)
+		}
+		objects := w.objects(t)
+		require.Len(t, objects, 2)
+		for name, dc := range objects {
+			assert.Equal(t, before[name].Status.Through, dc.Status.Through)
+			assert.Equal(t, ReasonDeparted, meta.FindStatusCondition(dc.Status.Conditions, ConditionReady).Reason)
+			assert.True(t, meta.IsStatusConditionFalse(dc.Status.Conditions, ConditionReachable))
+		}
+		left := ToInventory([]Datacenter{objects["east"], objects["west"]})
+		assert.Equal(t, "demo", left.Left)
+		left.Left = ""
+		assert.Equal(t, ToInventory([]Datacenter{before["east"], before["west"]}), left, "nodes route as before")
+
+		w.now.Guarded = false
+		w.pass(t, w.writer)
+		assert.Empty(t, w.objects(t))
+	})
+}
+
 func TestObjectsAreKeptIfForeignOrWhileTheCatalogIsNotSynced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newTestCluster(t)

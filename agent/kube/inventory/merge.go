@@ -228,6 +228,18 @@ func (s *Status) setConditions(v View, dc plan.DatacenterReachability, generatio
 	}
 }
 
+// setLeft sets the conditions after the own datacenter has left the federation.
+func (s *Status) setLeft(generation int64, now time.Time) {
+	for _, kind := range []string{ConditionReachable, ConditionReady} {
+		meta.SetStatusCondition(&s.Conditions, metav1.Condition{
+			Type: kind, Status: metav1.ConditionFalse, Reason: ReasonDeparted,
+			Message: fmt.Sprintf("this cluster has left federation %s, and drops packets to its datacenters until meshctl leave --release", s.Federation),
+
+			ObservedGeneration: generation, LastTransitionTime: metav1.NewTime(now.UTC().Truncate(time.Second)),
+		})
+	}
+}
+
 // prefixProblems returns the messages of the problems for which prefixes of a
 // datacenter are not routed.
 func prefixProblems(problems []plan.Problem, name string) string {

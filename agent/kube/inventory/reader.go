@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/client-go/dynamic"
 
 	"github.com/meshway/meshway/agent/dataplane"
@@ -118,6 +119,9 @@ func ToInventory(objects []Datacenter) plan.Inventory {
 		out.Members = append(out.Members, memberOf(dc))
 		if dc.Status.Self {
 			out.Gateways = append(out.Gateways, gatewaysOf(dc)...)
+			if c := meta.FindStatusCondition(dc.Status.Conditions, ConditionReady); c != nil && c.Reason == ReasonDeparted {
+				out.Left = dc.Status.Federation
+			}
 		}
 	}
 	slices.SortFunc(out.Members, func(a, b plan.Member) int { return cmp.Compare(a.Name, b.Name) })

@@ -24,6 +24,7 @@ const (
 	ReasonWitness         = "Witness"       // it has no prefixes: it only votes
 	ReasonPrefixesRefused = "PrefixRefused" // some prefixes are not routed
 	ReasonNotReachable    = "NotReachable"  // see Reachable
+	ReasonDeparted        = "Departed"      // the own datacenter has left the federation
 	reasonJoined          = "Joined"        // of an Event
 	reasonLeft            = "Left"          // of an Event
 	reasonReachable       = "Reachable"     // of an Event

@@ -75,6 +75,8 @@ func (w *Writer) pass(ctx context.Context) time.Duration {
 	r := w.cfg.Reachability()
 	var err error
 	switch {
+	case r.State == plan.NotMember && r.Guarded:
+		err = w.keep(ctx)
 	case r.State == plan.NotMember:
 		err = w.withdraw(ctx, r.Self.Name())
 	case r.State == plan.IsMember && r.Federation.ID != "" && r.Synced:
@@ -146,6 +148,21 @@ func (w *Writer) withdraw(ctx context.Context, self string) error {
 			err = errors.Join(err, w.delete(ctx, dc))
 		default:
 			dc.Status = remaining
+			err = errors.Join(err, w.objects.UpdateStatus(ctx, dc))
+		}
+	}
+	return err
+}
+
+// keep marks the objects of a federation that was left. They stay while the gateways drop
+// packets to its datacenters, so that nodes send them nowhere else.
+func (w *Writer) keep(ctx context.Context) error {
+	have, err := w.objects.List()
+	for _, dc := range have {
+		before := dc.Status
+		dc.Status.Conditions = slices.Clone(before.Conditions)
+		dc.Status.setLeft(dc.Generation, time.Now())
+		if dc.Labels[kube.ManagedByLabel] == kube.ManagedBy && !reflect.DeepEqual(before, dc.Status) {
 			err = errors.Join(err, w.objects.UpdateStatus(ctx, dc))
 		}
 	}

@@ -96,7 +96,7 @@ func known(_ identity.SharedState, err error) bool { return err == nil }
 
 func content() identity.SharedState {
 	return identity.SharedState{
-		Certificate: []byte("certificate"), Key: identity.CAKeyOf([]byte("the key")), Left: "0b5bcf6e-6f2d-4c8c-9a56-0a3c6a1f0d11",
+		Certificate: []byte("certificate"), Key: identity.CAKeyOf([]byte("the key")), Left: "0b5bcf6e-6f2d-4c8c-9a56-0a3c6a1f0d11", Released: true,
 		Lock: &identity.MembershipLock{Gateway: "a", At: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)},
 		Membership: &identity.DatacenterMembership{
 			FederationID: "123e4567-e89b-12d3-a456-426614174000", FederationName: "prod", Overlay: netip.MustParsePrefix("fd12:3456:789a::/48"),

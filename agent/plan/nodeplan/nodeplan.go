@@ -34,6 +34,11 @@ func Compute(in plan.NodeInputs) (plan.NodeDesired, []plan.Problem) {
 		return plan.NodeDesired{Hold: true}, found.Sorted()
 	}
 	n.reportSilentGateways(&found)
+	if left := in.Inventory.Left; left != "" {
+		found.AddWarning("left-guarded", plan.DatacenterSubject(in.Config.Datacenter),
+			fmt.Sprintf("datacenter %s has left federation %s, and still drops packets to its other datacenters", in.Config.Datacenter, left),
+			plan.ReleaseRemedy)
+	}
 	acceptance.CheckIPv6(in.Host, plan.DatacenterSubject(in.Config.Datacenter), netip.Prefix{}, n.others, &found)
 	d := plan.NodeDesired{
 		Tunnels:  n.tunnels(),

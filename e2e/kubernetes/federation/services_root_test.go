@@ -80,6 +80,10 @@ func (tb *testbed) testLeave(t *testing.T) {
 	imported := func(ctx context.Context) (string, error) {
 		return last.Kubectl(ctx, "get", "serviceimports,datacenters", "-A", "-o", "name")
 	}
+	reasons := func(ctx context.Context) (string, error) {
+		return last.Kubectl(ctx, "get", "serviceimports,datacenters", "-A", "-o",
+			`jsonpath={range .items[*]}{.kind}{" "}{.status.conditions[?(@.type=="Ready")].reason}{"\n"}{end}`)
+	}
 	require.NoError(t, tb.StartShop(within(t, timeout)))
 	require.NoError(t, tb.Export(within(t, timeout)))
 	tb.await(t, "the service is imported", func(ctx context.Context) error {
@@ -90,6 +94,31 @@ func (tb *testbed) testLeave(t *testing.T) {
 		return err
 	})
 	tb.exec(t, tb.meshctl, "leave", "--yes", "--context", last.Name())
+	tb.await(t, "all imports are removed from "+last.Name()+", which guards the datacenters", func(ctx context.Context) error {
+		out, err := reasons(ctx)
+		if err == nil && strings.Count(out, "Datacenter Departed\n") != len(tb.clusters) || strings.Contains(out, "ServiceImport") {
+			err = fmt.Errorf("the cluster has %s", out)
+		}
+		return err
+	})
+	for _, node := range last.Nodes() {
+		tb.await(t, "node "+node.Name+" drops packets to "+first.Name(), func(ctx context.Context) error {
+			out, err := node.Exec(ctx, "nft", "list", "table", "inet", "meshway")
+			if pods := first.Options().PodCIDRs[0].Addr().String() + "/"; err == nil && !strings.Contains(out, pods) {
+				err = fmt.Errorf("the firewall does not have %s: %s", pods, out)
+			}
+			return err
+		})
+	}
+	tb.exec(t, tb.meshctl, "leave", "--yes", "--release", "--context", last.Name())
+	for _, node := range last.Nodes() {
+		tb.await(t, "node "+node.Name+" has no firewall of Meshway", func(ctx context.Context) error {
+			if out, err := node.Exec(ctx, "nft", "list", "table", "inet", "meshway"); err == nil {
+				return fmt.Errorf("the node has %s", out)
+			}
+			return nil
+		})
+	}
 	tb.await(t, "all imports and datacenters are removed from "+last.Name(), func(ctx context.Context) error {
 		out, err := imported(ctx)
 		if err == nil && strings.TrimSpace(out) != "" {
