@@ -58,6 +58,9 @@ func (k Kernel) removeGuard(ctx context.Context) error {
 	if err == nil && k.Left != nil {
 		err = k.Left.Remove()
 	}
+	if err == nil && k.Earlier != nil {
+		err = k.Earlier.Remove()
+	}
 	return err
 }
 

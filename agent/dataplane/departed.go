@@ -20,13 +20,6 @@ import (
 	"github.com/meshway/meshway/routes"
 )
 
-// LeftStore keeps what is guarded after a leave over restarts (state.File).
-type LeftStore interface {
-	Load() (plan.Left, bool, error)
-	Save(left plan.Left) error
-	Remove() error
-}
-
 // Departed guards a host while its datacenter is in no federation: it keeps the firewall
 // that drops packets to the prefixes of the federation that was left.
 type Departed struct {

@@ -73,6 +73,7 @@ type pass struct {
 	adopted     bool // the tunnels that an earlier agent left have been listed
 	departures  departures
 	withdrawals withdrawals
+	earlier     earlier
 	roundTrips  roundTrips
 	arrivals    map[tunnel.PublicKey]plan.Arrival
 }
@@ -119,7 +120,7 @@ func (g *Gateway) pass(ctx context.Context) time.Duration {
 	if last := g.last.Load(); last != nil {
 		before = *last
 	}
-	p := &pass{outcome: before.next(time.Now()), adopted: before.adopted, departures: before.departures, withdrawals: before.withdrawals}
+	p := &pass{outcome: before.next(time.Now()), adopted: before.adopted, departures: before.departures, withdrawals: before.withdrawals, earlier: before.earlier}
 	site := g.cfg.Site.Current()
 	verified, untrusted := g.cfg.Trust.Verify(catalogOf(g.cfg.Catalog.View()), p.at)
 	p.add(g.gather(ctx, p, verified, site, before))
@@ -186,7 +187,13 @@ func (g *Gateway) gather(ctx context.Context, p *pass, verified plan.Catalog, si
 	var storeErr error
 	if verified.Federation.ID != "" {
 		p.withdrawals, storeErr = g.cfg.Kernel.withdrawals(before.withdrawals, p.at, g.cfg.Self.Datacenter(), verified.Datacenters)
+		var earlierErr error
+		p.earlier, earlierErr = g.cfg.Kernel.earlier(ctx, before.earlier, g.cfg.File.Routing.Table, func(e earlier) earlier {
+			return e.next(g.cfg.Self.Datacenter(), verified.Datacenters, p.withdrawals.list, host.PolicyRoutes, g.synced.Load())
+		})
+		storeErr = errors.Join(storeErr, earlierErr)
 	}
+	host.Earlier = p.earlier.of(host.PolicyRoutes)
 	drain, _ := g.cfg.Drain.At(p.at)
 	endpoints := g.resolver.endpoints(state, g.cfg.Self)
 	host.UnderlayMTU = underlayMTU(ctx, g.cfg.Host, host, tunnels, endpoints)

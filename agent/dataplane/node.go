@@ -54,6 +54,7 @@ type nodePass struct {
 	adopted bool // the tunnels that an earlier agent left have been listed
 
 	withdrawals withdrawals
+	earlier     earlier
 }
 
 // NewNode returns a node; Run starts it.
@@ -91,7 +92,7 @@ func (n *Node) pass(ctx context.Context) time.Duration {
 	if last := n.last.Load(); last != nil {
 		before = *last
 	}
-	p := &nodePass{outcome: before.next(time.Now()), adopted: before.adopted, withdrawals: before.withdrawals}
+	p := &nodePass{outcome: before.next(time.Now()), adopted: before.adopted, withdrawals: before.withdrawals, earlier: before.earlier}
 	err := n.gather(ctx, p, before)
 	p.add(err)
 	p.tunnels = p.inputs.Observed.Tunnels
@@ -154,7 +155,12 @@ func (n *Node) gather(ctx context.Context, p *nodePass, before nodePass) error {
 	if synced && len(inventory.Members) > 0 {
 		p.withdrawals, storeErr = n.cfg.Kernel.withdrawals(before.withdrawals, p.at, n.cfg.File.Datacenter, recordsOf(inventory))
 		p.add(storeErr)
+		p.earlier, storeErr = n.cfg.Kernel.earlier(ctx, before.earlier, n.cfg.File.Routing.Table, func(e earlier) earlier {
+			return e.next(n.cfg.File.Datacenter, recordsOf(inventory), p.withdrawals.list, host.PolicyRoutes, true)
+		})
+		p.add(storeErr)
 	}
+	host.Earlier = p.earlier.of(host.PolicyRoutes)
 	host.UnderlayMTU = underlayMTU(ctx, n.cfg.Host, host, observed.Tunnels, addressesOf(inventory.Gateways))
 	p.inputs = plan.NodeInputs{
 		Config:    n.cfg.File,
@@ -190,7 +196,7 @@ func (n *Node) apply(ctx context.Context, p *nodePass) {
 	}
 	if d.Empty() { // the datacenter has left; the firewall ends with the last tunnel
 		p.add(n.cfg.Kernel.removeGuard(ctx))
-		p.withdrawals = withdrawals{}
+		p.withdrawals, p.earlier = withdrawals{}, earlier{}
 	}
 	if len(p.errors) == 0 {
 		n.lastFullApply.Store(p.at.UnixNano())

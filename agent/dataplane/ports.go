@@ -21,11 +21,21 @@ type Kernel struct {
 	Firewall routes.Filter
 	// Withdrawn keeps the prefixes that are guarded although no datacenter announces
 	// them; nil: only this process does.
-	Withdrawn WithdrawnStore
+	Withdrawn Store[[]plan.Withdrawn]
+	// Earlier keeps the ranges that other programs led elsewhere before a datacenter
+	// announced them; nil: only this process does.
+	Earlier Store[[]netip.Prefix]
 	// Left keeps what is guarded after a leave; nil: nothing is.
-	Left LeftStore
+	Left Store[plan.Left]
 	// Requirements are what the three use of the host.
 	Requirements []requirement.Requirement
+}
+
+// Store keeps a value over restarts (state.File).
+type Store[T any] interface {
+	Load() (T, bool, error)
+	Save(value T) error
+	Remove() error
 }
 
 // Catalog is the part of the replicated catalog that the loop of a gateway uses.

@@ -14,13 +14,6 @@ import (
 // many as it may announce (quota.Limits).
 const maxWithdrawn = 4096
 
-// WithdrawnStore keeps the withdrawn prefixes over restarts (state.File).
-type WithdrawnStore interface {
-	Load() ([]plan.Withdrawn, bool, error)
-	Save(list []plan.Withdrawn) error
-	Remove() error
-}
-
 // withdrawals remembers which prefixes the other datacenters announced lately. It is a
 // value: next returns the one of the next pass.
 type withdrawals struct {

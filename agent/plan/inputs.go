@@ -85,6 +85,9 @@ type Host struct {
 	Routes []routes.HostRoute
 	// PolicyRoutes are routes of other tables, to which the rules of other programs point.
 	PolicyRoutes []routes.HostRoute
+	// Earlier are those of PolicyRoutes that were there before another datacenter
+	// announced their range. They stay local as those of Routes do.
+	Earlier []routes.HostRoute
 	// Advertised are the devices on which the kernel processes router advertisements
 	// (accept_ra) and has to while this host forwards, sorted.
 	Advertised []string

@@ -21,6 +21,11 @@ func via(prefix, router string) routes.HostRoute {
 	return routes.HostRoute{Prefix: netip.MustParsePrefix(prefix), Device: "eth1", Via: netip.MustParseAddr(router)}
 }
 
+func ofTable(table int, r routes.HostRoute) routes.HostRoute {
+	r.Table = table
+	return r
+}
+
 // local is what a host has besides the federation, and what follows for the
 // prefix 10.3.0.0/16 of west.
 type local struct {
@@ -64,6 +69,22 @@ func locals() []local {
 		{
 			name: "the same route", host: route(via(remote, "192.168.50.2")),
 			thrown: []string{remote}, problem: []string{"is not routed", "10.3.0.0/16 via 192.168.50.2", "routing.yield"},
+		},
+		{
+			name: "a narrower route of a policy rule, from before", host: func(h *plan.Host) {
+				h.PolicyRoutes = []routes.HostRoute{ofTable(100, via("10.3.200.0/24", "192.168.50.2")), ofTable(100, via("10.3.4.0/24", "192.168.50.2"))}
+				h.Earlier = h.PolicyRoutes[:1]
+			},
+			routed: []string{remote}, thrown: []string{"10.3.200.0/24"},
+			problem: []string{"10.3.200.0/24 via 192.168.50.2 of table 100", "routing.accept.west", "10.3.200.0/24 to routing.yield", "remove 10.3.200.0/24 from table 100"},
+		},
+		{
+			name: "the same route of a policy rule, from before", host: func(h *plan.Host) { h.Earlier = []routes.HostRoute{ofTable(100, via(remote, "192.168.50.2"))} },
+			thrown: []string{remote}, problem: []string{"is not routed", "10.3.0.0/16 via 192.168.50.2 of table 100"},
+		},
+		{
+			name: "a route of a policy rule, from before, yielding", yield: prefixes("10.3.128.0/17"), routed: []string{remote},
+			host: func(h *plan.Host) { h.Earlier = []routes.HostRoute{ofTable(100, via("10.3.200.0/24", "192.168.50.2"))} },
 		},
 		{name: "a wider route", host: route(via("10.0.0.0/8", "192.168.50.2")), routed: []string{remote}},
 		{name: "the default route", host: route(via("0.0.0.0/0", "192.168.50.2")), routed: []string{remote}},

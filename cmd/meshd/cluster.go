@@ -306,6 +306,7 @@ func (d clusterDaemon) newNode(key tunnel.PrivateKey, data dataplane.Kernel, rou
 			TunnelPrefix: d.cfg.WireGuard.Interface,
 			Mark:         d.cfg.Routing.Mark,
 			Routes:       routes.HostRoutes,
+			PolicyRoutes: routes.PolicyRoutes,
 			Before:       routes.SysctlBefore,
 			APIServer:    d.server.Addresses,
 			Prefixes: func() []catalog.Prefix {

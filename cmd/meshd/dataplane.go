@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 
@@ -87,6 +88,10 @@ func newDataplane(ctx context.Context, cfg config.Config, routing *kernel.Kernel
 		Left: state.File[plan.Left]{
 			Path: filepath.Join(cfg.DataDir, "left.json"), What: "the prefixes of the federation that was left",
 			Remedy: "run meshctl leave --release, which removes the file",
+		},
+		Earlier: state.File[[]netip.Prefix]{
+			Path: filepath.Join(cfg.DataDir, "earlier.json"), What: "ranges of other routing tables",
+			Remedy: "remove the file; the agent writes it again",
 		},
 		Requirements: []requirement.Requirement{
 			requirement.Firewall(nft.Check),

@@ -212,3 +212,50 @@ func TestAJoinThatTakesOverARouteOfAPolicyRuleIsRefused(t *testing.T) {
 	require.ErrorContains(t, err, "routing.accept.west")
 	requireManagement(t, management, east)
 }
+
+// TestRoutesOfPolicyRulesWinOverThePrefixesThatAreAnnouncedAfterThem joins west through
+// north, which has no route in the range of west.
+func TestRoutesOfPolicyRulesWinOverThePrefixesThatAreAnnouncedAfterThem(t *testing.T) {
+	topology := newTopology(t, "east", "west", "north")
+	east, west, north := topology.Datacenters[0], topology.Datacenters[1], topology.Datacenters[2]
+	management := addManagement(t, topology, east)
+	run(t, east.Gateway,
+		"ip route del 10.12.200.0/24", "ip route add 10.12.200.0/24 via "+managementRouter+" table 100",
+		"ip route add 10.98.7.0/24 via "+managementRouter+" table 100", "ip rule add pref 200 lookup 100")
+	federate(t, north, east)
+	runAgent(t, west)
+	meshctl(t, west, "join", token(t, north))
+	awaitFederation(t, east, west, north)
+	local := func(prefix string) {
+		t.Helper()
+		requireManagement(t, management, east)
+		requireTraffic(t, east, west)
+		eventually(t, timeout, prefix+" is reported", func(ctx context.Context) error {
+			snapshot, err := east.Status(ctx)
+			if err == nil && !slices.ContainsFunc(snapshot.Problems, func(p plan.Problem) bool {
+				return p.Code == "prefix-local" && strings.Contains(p.Message, prefix+" via "+managementRouter+" of table 100") &&
+					strings.Contains(p.Remedy, "routing.accept.west") && strings.Contains(p.Remedy, prefix+" to routing.yield")
+			}) {
+				err = fmt.Errorf("the problems are %v", snapshot.Problems)
+			}
+			return err
+		})
+	}
+	local("10.12.200.0/24")
+	awaitNoProblem(t, east, "traffic-diverted")
+
+	run(t, east.Gateway, "ip route add 10.12.7.0/24 via "+managementRouter+" table 100")
+	awaitRemedy(t, east, "traffic-diverted", "ip route del 10.12.7.0/24 table 100")
+	restart(t, east)
+	awaitFederation(t, east, west, north)
+	awaitRemedy(t, east, "traffic-diverted", "ip route del 10.12.7.0/24 table 100")
+	local("10.12.200.0/24")
+
+	require.NoError(t, west.Agent.Terminate(within(t, timeout)))
+	require.NoError(t, west.Configure(strings.Replace(west.Config(), "pods: [", "pods: [10.98.0.0/16, ", 1)))
+	require.NoError(t, west.Run(within(t, timeout), binaries))
+	awaitFederation(t, east, west, north)
+	local("10.98.7.0/24")
+	require.NoError(t, routed(t.Context(), east, "10.98.7.1", "via "+managementRouter))
+	require.NoError(t, routed(t.Context(), east, "10.98.8.1", "mesh0"))
+}

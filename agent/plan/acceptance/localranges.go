@@ -20,6 +20,7 @@ type localRange struct {
 	prefix  netip.Prefix
 	name    string // for messages
 	network bool   // of a link: remote prefixes within it do not win either
+	table   int    // of a policy rule that leads there; 0: none
 	needed  bool   // the host does not work without it: it does not yield with a range around it
 	movable bool   // it yields if it is listed itself
 }
@@ -77,7 +78,7 @@ func NewLocalRanges(cfg config.Config, h plan.Host, more []plan.Need) LocalRange
 		l.addAddress(a, localRange{name: "an address of the host"})
 	}
 	routers := map[netip.Addr]bool{}
-	for _, r := range h.Routes {
+	for _, r := range slices.Concat(h.Routes, h.Earlier) {
 		if r.Via.IsValid() && !routers[r.Via] && !slices.Contains(h.Addresses, r.Via) {
 			routers[r.Via] = true
 			l.addAddress(r.Via, localRange{name: "a router of the host", needed: true})
@@ -90,7 +91,7 @@ func NewLocalRanges(cfg config.Config, h plan.Host, more []plan.Need) LocalRange
 		if r.Table != 0 {
 			name += fmt.Sprintf(" of table %d", r.Table)
 		}
-		l.sorted = append(l.sorted, localRange{prefix: r.Prefix, name: name})
+		l.sorted = append(l.sorted, localRange{prefix: r.Prefix, name: name, table: r.Table})
 	}
 	for _, n := range slices.Concat(h.Needed, more) {
 		l.addAddress(n.Address, localRange{name: n.Use, needed: true, movable: n.Movable})
@@ -238,16 +239,24 @@ func textOf(ranges []localRange) string {
 // does not yield.
 func keptRemedy(dc catalog.DatacenterName, ranges []localRange) string {
 	narrow := fmt.Sprintf("set routing.accept.%s to the ranges that this datacenter takes from %s", dc, dc)
-	var yielding []string
+	var yielding, elsewhere []string
 	for _, r := range ranges {
-		if (!r.needed || r.movable) && len(yielding) < 3 {
-			yielding = append(yielding, r.prefix.String())
+		if r.needed && !r.movable || len(yielding) == 3 {
+			continue
+		}
+		yielding = append(yielding, r.prefix.String())
+		if r.table != 0 { // its rule may precede Meshway's
+			elsewhere = append(elsewhere, fmt.Sprintf("%v from table %d", r.prefix, r.table))
 		}
 	}
 	if len(yielding) == 0 {
 		return narrow + fmt.Sprintf(", or remove the range from the prefixes of %s", dc)
 	}
-	return narrow + fmt.Sprintf(", or add %s to routing.yield if %s takes it over", strings.Join(yielding, " "), dc)
+	yield := fmt.Sprintf(", or add %s to routing.yield if %s takes it over", strings.Join(yielding, " "), dc)
+	if len(elsewhere) > 0 {
+		yield += ", and remove " + strings.Join(elsewhere, ", ")
+	}
+	return narrow + yield
 }
 
 // accepted returns the parts of the prefixes that the configuration takes from

@@ -3,7 +3,6 @@ package gatewayplan
 import (
 	"fmt"
 	"net/netip"
-	"slices"
 
 	"github.com/meshway/meshway/agent/config"
 	"github.com/meshway/meshway/agent/plan"
@@ -55,11 +54,10 @@ func RefuseInterfaces(cfg config.Config, h plan.Host) error {
 	}
 }
 
-// beforeJoin returns a host of which the routes of all tables count. Once a prefix is
-// routed, those to which policy rules point are reported as diverting its packets: a program
-// may have added them later.
+// beforeJoin returns a host of which the routes of all tables count: those to which policy
+// rules point are there before the range is announced.
 func beforeJoin(h plan.Host) plan.Host {
-	h.Routes = slices.Concat(h.Routes, h.PolicyRoutes)
+	h.Earlier = h.PolicyRoutes
 	return h
 }
 

@@ -1,0 +1,85 @@
+package dataplane
+
+import (
+	"net/netip"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/state"
+	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/routes"
+	"github.com/meshway/meshway/routes/routestest"
+)
+
+func policyRoutes(cidrs ...string) []routes.HostRoute {
+	var out []routes.HostRoute
+	for _, c := range cidrs {
+		out = append(out, routes.HostRoute{Prefix: netip.MustParsePrefix(c), Device: "eth1", Table: 100})
+	}
+	return out
+}
+
+func TestPolicyRoutesStayLocalIfTheyWereThereBeforeTheirRangeWasAnnounced(t *testing.T) {
+	type list = []catalog.Datacenter
+	east, west := record("east", "10.1.0.0/16"), record("west", "10.2.0.0/16")
+	before := policyRoutes("10.2.200.0/24", "10.3.0.0/16", "10.0.0.0/8", "10.1.7.0/24")
+	later := append(policyRoutes("10.2.7.0/24"), before...)
+	withdrawn := []plan.Withdrawn{{Datacenter: "west", Prefix: west.Prefixes[0]}}
+	var e earlier
+	for _, step := range []struct {
+		name      string
+		records   list
+		withdrawn []plan.Withdrawn
+		policy    []routes.HostRoute
+		unsynced  bool
+		want      []routes.HostRoute
+	}{
+		{"alone", list{east}, nil, before, false, nil},
+		{"west joins", list{east, west}, nil, before, false, before[:1]},
+		{"another program adds a route", list{east, west}, nil, later, false, before[:1]},
+		{"west announces more", list{east, record("west", "10.2.0.0/16", "10.3.0.0/16")}, nil, later, false, before[:2]},
+		{"a program removes its table", list{east, west}, nil, nil, false, nil},
+		{"and adds it again", list{east, west}, nil, later, false, before[:1]},
+		{"west withdraws for a moment", list{east}, withdrawn, later, false, before[:1]},
+		{"and returns", list{east, west}, nil, later, false, before[:1]},
+		{"the copy of the catalog is behind", list{east}, nil, later, true, before[:1]},
+		{"and complete", list{east, west}, nil, later, false, before[:1]},
+		{"west leaves", list{east}, nil, later, false, nil},
+		{"west joins after the added route", list{east, west}, nil, later, false, later[:2]},
+	} {
+		e = e.next("east", step.records, step.withdrawn, step.policy, !step.unsynced)
+		assert.ElementsMatch(t, step.want, e.of(step.policy), step.name)
+	}
+}
+
+// TestEarlierPolicyRoutesOutliveTheAgentAndNotTheMembership restarts the agent with what is
+// in Meshway's table, and after a restart of the host without.
+func TestEarlierPolicyRoutesOutliveTheAgentAndNotTheMembership(t *testing.T) {
+	kernel := routestest.NewKernel()
+	k := Kernel{
+		Tunnels: newGatewayWorld(t).tunnels, Routes: kernel, Firewall: routestest.NewFilter(),
+		Earlier: state.File[[]netip.Prefix]{Path: filepath.Join(t.TempDir(), "earlier.json"), What: "ranges"},
+	}
+	both := []catalog.Datacenter{record("east"), record("west", "10.2.0.0/16", "10.3.0.0/16")}
+	pass := func(e earlier, policy ...string) (earlier, []routes.HostRoute) {
+		t.Helper()
+		e, err := k.earlier(t.Context(), e, 7117, func(e earlier) earlier { return e.next("east", both, nil, policyRoutes(policy...), true) })
+		require.NoError(t, err)
+		return e, e.of(policyRoutes(policy...))
+	}
+	_, kept := pass(earlier{}, "10.2.200.0/24")
+	assert.Equal(t, policyRoutes("10.2.200.0/24"), kept)
+
+	require.NoError(t, kernel.Apply(t.Context(), routes.Change{Table: 7117, Routes: routes.Delta[routes.Route]{Add: []routes.Route{{Prefix: netip.MustParsePrefix("10.2.0.0/16"), Kind: routes.Guard}}}}))
+	_, kept = pass(earlier{}, "10.2.200.0/24", "10.2.7.0/24", "10.3.7.0/24")
+	assert.Equal(t, policyRoutes("10.2.200.0/24", "10.3.7.0/24"), kept, "10.2.7.0/24 was added while 10.2.0.0/16 was routed")
+
+	require.NoError(t, CleanUp(t.Context(), k, 7117))
+	e, _ := pass(earlier{})
+	_, kept = pass(e, "10.2.200.0/24")
+	assert.Empty(t, kept, "the datacenter has left")
+}
