@@ -207,6 +207,8 @@ type Observed struct {
 	// Tables has the routes of the tables of ForeignRules, by number: those that overlap a
 	// route of Meshway, and those that drop packets or end the lookup.
 	Tables map[int][]HostRoute
+	// Policies are those of IPsec, as the kernel lists them.
+	Policies []IPsecPolicy
 	// Repaired counts the entries that another program deleted or changed and
 	// that were restored since the agent started.
 	Repaired uint64

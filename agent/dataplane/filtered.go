@@ -37,4 +37,6 @@ func (o *outcome) observeFilters(ctx context.Context, kernel Kernel, filters int
 	}
 	o.problems = append(o.problems, filters.Problems()...)
 	o.lookUp(ctx, kernel.Routes, filters.Paths, filters.MarkedQueries())
+	o.problems = append(o.problems, filters.UnknownMarks()...)
+	o.problems = append(o.problems, filters.IPsec()...)
 }

@@ -16,6 +16,7 @@ import (
 func (o *outcome) observePaths(ctx context.Context, kernel routes.Kernel, paths interference.Paths) {
 	paths.Observed = o.routes
 	o.lookUp(ctx, kernel, paths, paths.Queries())
+	o.problems = append(o.problems, paths.NotForwarded()...)
 	for _, problem := range paths.NotLookedUp() {
 		if !slices.ContainsFunc(o.problems, func(known plan.Problem) bool { return known.Code == problem.Code && known.Remedy == problem.Remedy }) {
 			o.problems = append(o.problems, problem)

@@ -71,6 +71,7 @@ func (h Host) Observe(ctx context.Context) (plan.Host, error) {
 	}
 	observed.Overlays, observed.Places = h.encapsulating(list), places(links, virtual(list), avoid)
 	observed.Strict = strict(filteredDevices(observed))
+	observed.NotForwarding = notForwarding(ipv4Root, filteredDevices(observed), main)
 	if h.PolicyRoutes != nil {
 		if observed.PolicyRoutes, err = h.PolicyRoutes(ctx); err != nil {
 			return plan.Host{}, fmt.Errorf("read the routing tables of policy rules: %w", err)
@@ -103,6 +104,29 @@ func filteredDevices(h plan.Host) []string {
 func strict(devices []string) []string {
 	all := rpFilter("all")
 	return slices.DeleteFunc(devices, func(device string) bool { return max(all, rpFilter(device)) != 1 })
+}
+
+// ipv4Root has the settings of IPv4 of all devices.
+const ipv4Root = "/proc/sys/net/ipv4/conf"
+
+// notForwarding returns the devices from which the kernel forwards no packets, of those
+// given and those to pods, if it forwards those of others; sorted.
+func notForwarding(root string, devices []string, main []routes.HostRoute) []string {
+	off := func(device string) bool {
+		text, err := os.ReadFile(filepath.Join(root, device, "forwarding"))
+		return err == nil && strings.TrimSpace(string(text)) == "0"
+	}
+	if off("all") {
+		return nil
+	}
+	devices = slices.Clone(devices)
+	for _, r := range main {
+		if r.MayBeLocal() && r.Device != "" {
+			devices = append(devices, r.Device)
+		}
+	}
+	slices.Sort(devices)
+	return slices.DeleteFunc(slices.Compact(devices), func(device string) bool { return !off(device) })
 }
 
 // rpFilter returns the setting of a device, 0 if there is no such device.

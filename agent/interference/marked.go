@@ -23,6 +23,9 @@ func (f Filters) MarkedQueries() []PathQuery {
 			continue
 		}
 		for _, by := range f.Others.Markings(fl.packet) {
+			if by.Unknown != 0 {
+				continue
+			}
 			q := PathQuery{Datacenter: fl.datacenter, by: by, Query: routes.Query{Destination: fl.packet.Destination, Mark: by.Mark}}
 			if fl.purpose != fromHost {
 				q.Source, q.In = fl.packet.Source, fl.packet.In[0]
@@ -36,6 +39,39 @@ func (f Filters) MarkedQueries() []PathQuery {
 		}
 		if len(out) >= maxMarkedQueries {
 			return out[:maxMarkedQueries]
+		}
+	}
+	return out
+}
+
+// UnknownMarks returns a problem for each rule of another program that gives packets a mark
+// which is not known, and with which a policy rule may apply to them.
+func (f Filters) UnknownMarks() []plan.Problem {
+	var out []plan.Problem
+	for _, fl := range f.flows() {
+		if fl.purpose != fromPods && fl.purpose != toPods && fl.purpose != fromHost {
+			continue
+		}
+		for _, by := range f.Others.Markings(fl.packet) {
+			family := routes.FamilyOf(fl.packet.Destination)
+			i := slices.IndexFunc(f.Observed.ForeignRules, func(r routes.ForeignRule) bool {
+				return r.Family == family && r.Mask&by.Unknown != 0 && f.precedes(r)
+			})
+			why := fmt.Sprintf("with routing.mark %#x they do not use Meshway's routes", f.Config.Routing.Mark)
+			switch {
+			case i >= 0:
+				why = fmt.Sprintf("rule %q, which precedes Meshway's rule %d, may apply to them", f.Observed.ForeignRules[i], f.Config.Routing.RulePriority)
+			case by.Unknown&f.Config.Routing.Mark == 0:
+				continue
+			}
+			problem := plan.Problem{
+				Code: "traffic-diverted", Severity: plan.Warning, Subject: "datacenter " + string(fl.datacenter),
+				Message: fmt.Sprintf("%s may get a mark from %s; it is not known which, and %s", fl.purpose, by, why),
+				Remedy:  unmarking(by),
+			}
+			if !slices.Contains(out, problem) && len(out) < maxNamed {
+				out = append(out, problem)
+			}
 		}
 	}
 	return out
@@ -66,6 +102,10 @@ func (p Paths) marked(q PathQuery, found routes.Lookup) (plan.Problem, bool) {
 				q.Datacenter, where, by, q.Mark, p.Config.Routing.Mark),
 			Remedy: unmarking(by) + ", or set routing.mark to a bit that no other program sets",
 		}
+	}
+	if by.Doubtful {
+		problem.Severity = plan.Warning
+		problem.Message += "; only connections that have the mark are concerned, and nothing states which have it"
 	}
 	if by.Some && !strings.HasPrefix(problem.Message, "some ") {
 		problem.Message = "some " + problem.Message

@@ -119,3 +119,47 @@ func TestUnmarkedPacketsAreNotLookedUpAgain(t *testing.T) {
 	f.Others.Chains = []ruleset.Chain{chain(t, "prerouting", "accept", `[{"match": {"op": "==", "left": {"meta": {"key": "iifname"}}, "right": "tailscale0"}}, {"mangle": {"key": {"meta": {"key": "mark"}}, "value": 7}}]`)}
 	assert.Empty(t, f.MarkedQueries())
 }
+
+// TestMarksThatAreNotKnownAreAWarningIfAPolicyRuleMayApply has a rule that distributes
+// packets by random numbers.
+func TestMarksThatAreNotKnownAreAWarningIfAPolicyRuleMayApply(t *testing.T) {
+	f := filters()
+	random := `{"numgen": {"mode": "inc", "mod": 2, "offset": 0}}`
+	set := func(value string) {
+		base := chain(t, "prerouting", "accept", `[{"mangle": {"key": {"meta": {"key": "mark"}}, "value": `+value+`}}]`)
+		base.Rules[0].Handle = 3
+		f.Others.Chains = []ruleset.Chain{base}
+	}
+	set(random)
+	require.NotEmpty(t, f.UnknownMarks())
+	assert.Empty(t, f.MarkedQueries(), "there is nothing to look up")
+	problem := f.UnknownMarks()[0]
+	assert.Equal(t, plan.Warning, problem.Severity)
+	assert.Contains(t, problem.Message, `may get a mark from the rule "its rule" in chain inet fw prerouting; it is not known which, and with routing.mark 0x20 they do not use`)
+	assert.Contains(t, problem.Remedy, "nft delete rule inet fw prerouting handle 3")
+
+	f.Observed.ForeignRules = []routes.ForeignRule{{Family: routes.IPv4, Priority: 50, Table: 99, Selector: routes.Selector{Mark: 1, Mask: 0xff}}}
+	assert.Contains(t, f.UnknownMarks()[0].Message, `rule "pref 50 fwmark 0x1/0xff lookup 99", which precedes Meshway's rule 5400`)
+	f.Config.Routing.Mark = 0
+	f.Observed.ForeignRules[0].Priority = 6000
+	assert.Empty(t, f.UnknownMarks(), "no rule is for a mark")
+}
+
+// TestMarksOfConnectionsThatChangeTheRouteAreAWarning restores the mark that another rule sets.
+func TestMarksOfConnectionsThatChangeTheRouteAreAWarning(t *testing.T) {
+	f := filters()
+	f.Observed.ForeignRules = []routes.ForeignRule{{Family: routes.IPv4, Priority: 50, Table: 254, Selector: routes.Selector{Mark: 7, Mask: 0xff}}}
+	f.Others.Chains = []ruleset.Chain{
+		chain(t, "prerouting", "accept", `[{"mangle": {"key": {"meta": {"key": "mark"}}, "value": {"ct": {"key": "mark"}}}}]`),
+		chain(t, "forward", "accept", `[{"mangle": {"key": {"ct": {"key": "mark"}}, "value": 7}}]`),
+	}
+	queries := f.MarkedQueries()
+	require.NotEmpty(t, queries)
+	problem, wrong := f.Problem(queries[0], routes.Lookup{Table: 254, Device: "eth0"})
+	require.True(t, wrong)
+	assert.Equal(t, plan.Warning, problem.Severity)
+	assert.Contains(t, problem.Message, `some packets to datacenter west would leave on eth0 outside of the tunnels and are dropped: the cause is rule "pref 50 fwmark 0x7/0xff lookup main"`)
+	assert.Contains(t, problem.Message, `the packets get the mark 0x7 from the rule "its rule" in chain inet fw prerouting; only connections that have the mark`)
+	_, wrong = f.Problem(queries[0], routes.Lookup{Table: 7117, Device: "mesh0", Nexthop: routes.GroupID(3, routes.IPv4)})
+	assert.False(t, wrong)
+}

@@ -81,6 +81,9 @@ type Host struct {
 	// Strict are the devices, of those above, whose reverse-path filter is strict,
 	// sorted.
 	Strict []string
+	// NotForwarding are the devices from which no IPv4 packets are forwarded although this
+	// host forwards those of others, sorted.
+	NotForwarding []string
 	// Routes are the routes of the main table, in any order.
 	Routes []routes.HostRoute
 	// PolicyRoutes are routes of other tables, to which the rules of other programs point.

@@ -119,3 +119,27 @@ func TestRulesOfOthersThatDropTrafficAreReportedUntilTheyAreGone(t *testing.T) {
 
 // tableOf returns the table that commands of nft add.
 func tableOf(commands []string) string { return commands[0][len("nft add table "):] }
+
+// TestIPsecAndSettingsOfDevicesThatDropPacketsAreReported has policies for a part of the pods
+// of west, one that is for all without a policy, and a device to pods that forwards nothing.
+func TestIPsecAndSettingsOfDevicesThatDropPacketsAreReported(t *testing.T) {
+	east, west, _ := newGuarded(t)
+	pods := "net/ipv4/conf/" + east.Name + "-a/forwarding"
+	for _, step := range []struct{ add, code, remedy string }{
+		{"ip xfrm policy add src 10.12.0.0/24 dst 10.11.0.0/16 dir fwd action block", "traffic-filtered", "ip xfrm policy delete src 10.12.0.0/24 dst 10.11.0.0/16 dir fwd"},
+		{
+			"ip xfrm policy add src 10.11.0.0/16 dst 10.12.0.0/16 dir out tmpl src 203.0.113.10 dst 203.0.113.130 proto esp mode tunnel", "traffic-diverted",
+			"ip xfrm policy delete src 10.11.0.0/16 dst 10.12.0.0/16 dir out",
+		},
+		{"ip xfrm policy setdefault in block", "traffic-filtered", "ip xfrm policy setdefault in accept"},
+		{"sysctl -w " + pods + "=0", "traffic-filtered", "sysctl -w " + pods + "=1"},
+	} {
+		run(t, east.Gateway, step.add)
+		run(t, east.Gateway, "ip rule add pref 31000 lookup 77", "ip rule del pref 31000") // nothing announces the change
+		awaitRemedy(t, east, step.code, step.remedy)
+		run(t, east.Gateway, step.remedy)
+		run(t, east.Gateway, "ip rule add pref 31000 lookup 77", "ip rule del pref 31000")
+		awaitResolved(t, east, step.code)
+	}
+	requireTraffic(t, east, west)
+}

@@ -175,6 +175,21 @@ func TestPacketsForOtherDatacentersNeverLeaveUnencrypted(t *testing.T) {
 			remedies: []string{"run nft delete rule inet marks out handle 2, or exclude the prefixes of other datacenters from it, or set routing.mark"},
 		},
 		{
+			name: "marks from maps and connections",
+			take: []string{
+				"nft add table inet marks", "nft add chain inet marks pre { type filter hook prerouting priority -150 ; }",
+				"nft add map inet marks towards { type ipv4_addr : mark ; flags interval ; }", "nft add element inet marks towards { 10.12.0.0/16 : 0x7 }",
+				"nft add rule inet marks pre meta mark set ip daddr map @towards", "ip rule add pref 50 fwmark 0x7 blackhole",
+				"ip6tables-nft -t mangle -A PREROUTING -j CONNMARK --restore-mark", "ip6tables-nft -t mangle -A FORWARD -d fd00:12::/32 -j CONNMARK --set-mark 0x9",
+				"ip -6 rule add pref 52 fwmark 0x9 blackhole",
+			},
+			giveBack: []string{"nft delete table inet marks", "nft delete table ip6 mangle", "ip rule del pref 50", "ip -6 rule del pref 52"},
+			remedies: []string{
+				"run ip rule del pref 50 fwmark 0x7/0xffffffff blackhole, or add the rule again with a priority above 5400, or run nft delete rule inet marks pre handle 3",
+				"run ip -6 rule del pref 52 fwmark 0x9/0xffffffff blackhole, or add the rule again with a priority above 5400, or run nft delete rule ip6 mangle PREROUTING handle",
+			},
+		},
+		{
 			name: "marks for which a rule drops or diverts",
 			take: []string{
 				"nft add table inet marks", "nft add chain inet marks pre { type filter hook prerouting priority -150 ; }",

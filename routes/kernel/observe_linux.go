@@ -27,7 +27,7 @@ func (k *Kernel) Observe(ctx context.Context, table int) (routes.Observed, error
 		return routes.Observed{}, err
 	}
 	observed := routes.Observed{Config: routes.Config{Table: table, Routes: k.room()}}
-	for _, part := range []func(context.Context, *routes.Observed) error{o.nexthops, o.routes, o.rules, o.tables} {
+	for _, part := range []func(context.Context, *routes.Observed) error{o.nexthops, o.routes, o.rules, o.tables, o.policies} {
 		if err := part(ctx, &observed); err != nil {
 			return routes.Observed{}, err
 		}

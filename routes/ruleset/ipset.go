@@ -84,7 +84,7 @@ func (c Chain) HasExtensions() bool { return slices.ContainsFunc(c.Rules, Rule.h
 func (r Rule) hasExtension() bool {
 	return slices.ContainsFunc(r.Statements, func(s Statement) bool {
 		name := member(s["xt"], "name")
-		return member(s["xt"], "type") == "match" && name != "comment" || name == "NFQUEUE" || name == "MARK"
+		return member(s["xt"], "type") == "match" && name != "comment" || name == "NFQUEUE" || name == "MARK" || name == "CONNMARK"
 	})
 }
 

@@ -274,7 +274,9 @@ func legacyTarget(option string, values, options []string) Statement {
 	case target == "NFQUEUE":
 		return legacyQueue(options)
 	case target == "MARK" && len(options) == 2 && options[0] == "--set-xmark":
-		return legacySetMark(options[1])
+		return legacySetMark(map[string]any{"meta": map[string]any{"key": "mark"}}, options[1])
+	case target == "CONNMARK":
+		return legacyConnectionMark(options)
 	case slices.Contains(passingTargets(), target):
 		return Statement{"xt": map[string]any{"type": "target", "name": target}}
 	default:

@@ -34,8 +34,51 @@ func legacyNumber(text string) any {
 	return nil
 }
 
-// legacySetMark returns the statement that sets the mark of a packet, or bits of it.
-func legacySetMark(text string) Statement {
+// legacyConnectionMark returns the statement of the target CONNMARK.
+func legacyConnectionMark(options []string) Statement {
+	unknown := Statement{"xt": map[string]any{"type": "target", "name": "CONNMARK"}}
+	packet, connection := map[string]any{"meta": map[string]any{"key": "mark"}}, map[string]any{"ct": map[string]any{"key": "mark"}}
+	masks := map[string]float64{"--nfmask": AllBits, "--ctmask": AllBits}
+	kind, text := "", ""
+	for i, option := range options {
+		switch option {
+		case "--save-mark", "--restore-mark":
+			kind = option
+		case "--set-xmark", "--nfmask", "--ctmask":
+			if i+1 == len(options) {
+				return unknown
+			}
+			if option == "--set-xmark" {
+				kind, text = option, options[i+1]
+				continue
+			}
+			mask, ok := legacyNumber(options[i+1]).(float64)
+			if !ok {
+				return unknown
+			}
+			masks[option] = mask
+		}
+	}
+	ofPacket, ofConnection := masks["--nfmask"], masks["--ctmask"]
+	merged := func(to any, kept float64, from any, taken float64) any {
+		return map[string]any{"^": []any{map[string]any{"&": []any{to, AllBits - kept}}, map[string]any{"&": []any{from, taken}}}}
+	}
+	switch kind {
+	case "--restore-mark":
+		return Statement{"mangle": map[string]any{"key": packet, "value": merged(packet, ofPacket, connection, ofConnection)}}
+	case "--save-mark":
+		return Statement{"mangle": map[string]any{"key": connection, "value": merged(connection, ofConnection, packet, ofPacket)}}
+	case "--set-xmark":
+		if set := legacySetMark(connection, text)["mangle"]; set != nil {
+			return Statement{"mangle": set}
+		}
+	}
+	return unknown
+}
+
+// legacySetMark returns the statement that sets a mark, of a packet or a connection, or bits
+// of it.
+func legacySetMark(key any, text string) Statement {
 	number, bits, masked := strings.Cut(text, "/")
 	value, mask := legacyNumber(number), legacyNumber(bits)
 	if !masked {
@@ -45,7 +88,6 @@ func legacySetMark(text string) Statement {
 	if value == nil || !ok {
 		return Statement{"xt": map[string]any{"type": "target", "name": "MARK"}}
 	}
-	key := map[string]any{"meta": map[string]any{"key": "mark"}}
 	set := value
 	if m != AllBits {
 		set = map[string]any{"^": []any{map[string]any{"&": []any{key, AllBits - m}}, value}}

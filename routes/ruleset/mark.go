@@ -119,17 +119,31 @@ func (w walk) marks(t Table, r Rule) uint32 {
 
 // changed returns the bits that the value of a statement which sets a mark may change.
 func changed(value any) uint32 {
-	ofNone, ok := evaluate(value, 0)
-	if ofAll, ok2 := evaluate(value, AllBits); ok && ok2 {
-		return ofNone | ^ofAll
+	var bits uint32
+	for _, ofConnection := range []uint32{0, AllBits} {
+		ofNone, ok := evaluate(value, marks{connection: &ofConnection})
+		ofAll, ok2 := evaluate(value, marks{packet: AllBits, connection: &ofConnection})
+		if !ok || !ok2 {
+			return AllBits
+		}
+		bits |= ofNone | ^ofAll
 	}
-	return AllBits
+	return bits
 }
 
-// evaluate returns what a packet with a mark gets as its mark; false: it is not known.
-func evaluate(value any, mark uint32) (uint32, bool) {
+// marks are those of a packet and of its connection; nil: that is not known.
+type marks struct {
+	packet     uint32
+	connection *uint32
+}
+
+// evaluate returns what a packet with marks gets as its mark; false: it is not known.
+func evaluate(value any, of marks) (uint32, bool) {
 	if member(member(value, "meta"), "key") == "mark" {
-		return mark, true
+		return of.packet, true
+	}
+	if member(member(value, "ct"), "key") == "mark" && of.connection != nil {
+		return *of.connection, true
 	}
 	for operator, apply := range map[string]func(a, b uint32) uint32{
 		"|": func(a, b uint32) uint32 { return a | b }, "^": func(a, b uint32) uint32 { return a ^ b }, "&": func(a, b uint32) uint32 { return a & b },
@@ -138,8 +152,8 @@ func evaluate(value any, mark uint32) (uint32, bool) {
 		if !ok || len(operands) != 2 {
 			continue
 		}
-		a, ok := evaluate(operands[0], mark)
-		b, ok2 := evaluate(operands[1], mark)
+		a, ok := evaluate(operands[0], of)
+		b, ok2 := evaluate(operands[1], of)
 		return apply(a, b), ok && ok2
 	}
 	return number(value)

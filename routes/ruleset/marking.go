@@ -17,12 +17,14 @@ type Marking struct {
 	Handle int    // of the rule; 0: it is not known
 	In     string // the chain that has the rule, as Chain.String has it
 	Mark   uint32
-	Some   bool // the rule is for some of the packets for which the packet stands
+	// Unknown are the bits of the mark that depend on what is not known; 0: Mark is it.
+	Unknown  uint32
+	Doubtful bool // only a connection whose mark another rule sets has it
+	Some     bool // the rule is for some of the packets for which the packet stands
 }
 
 // Markings returns the rules that mark an unmarked packet. Of those that apply to all
-// packets, it is only the last one, because it decides. A rule that may not apply, or that
-// sets a mark which is not known, is left out.
+// packets, it is only the last one, because it decides. A rule that may not apply is left out.
 func (r Ruleset) Markings(p Packet) []Marking {
 	chains := make(map[string]Chain, len(r.Chains))
 	var bases []Chain
@@ -34,7 +36,7 @@ func (r Ruleset) Markings(p Packet) []Marking {
 	}
 	slices.SortStableFunc(bases, func(a, b Chain) int { return cmp.Compare(a.Priority, b.Priority) })
 	policies := slices.ContainsFunc(r.Chains, Chain.ofPolicies)
-	m := marker{}
+	m := marker{whole: p}
 	for _, base := range bases {
 		if m.ended == dropped {
 			break
@@ -53,7 +55,7 @@ func (r Ruleset) Markings(p Packet) []Marking {
 	if m.certain != nil && m.mark != 0 {
 		m.found = append(m.found, *m.certain)
 	}
-	return slices.DeleteFunc(m.found[:min(len(m.found), maxMarkings)], func(each Marking) bool { return each.Mark == 0 })
+	return slices.DeleteFunc(m.found[:min(len(m.found), maxMarkings)], func(each Marking) bool { return each.Mark == 0 && each.Unknown == 0 })
 }
 
 // marks reports whether the mark that a base chain gives a packet decides about its route.
@@ -71,11 +73,14 @@ func (c Chain) marks(p Packet) bool {
 type marker struct {
 	walk
 	base    Chain
+	whole   Packet   // as it is in no chain
 	mark    uint32   // that it certainly has
 	certain *Marking // that has set it
 	found   []Marking
 	visited map[string]truth // chains, with which of the packets came there
 	ended   end
+	// connections are the marks that rules give connections, once they were collected.
+	connections []uint32
 }
 
 // end is whether the packet certainly leaves a base chain before its end.
@@ -125,6 +130,10 @@ func (m *marker) statements(c Chain, r Rule, matches truth) truth {
 			if kind == "goto" || m.ended != open {
 				return no
 			}
+		case "vmap":
+			if next, ends := m.verdictMap(c, r, matches, content); ends {
+				return next
+			}
 		case "return":
 			return no
 		case "accept", "drop", "reject":
@@ -139,21 +148,147 @@ func (m *marker) statements(c Chain, r Rule, matches truth) truth {
 	return yes
 }
 
+// verdictMap follows the packet through the verdicts of a map. It reports whether one
+// applies to all packets, and whether the next rule follows then.
+func (m *marker) verdictMap(c Chain, r Rule, matches truth, content any) (next truth, ends bool) {
+	elements, _ := member(m.resolve(c.Table, member(content, "data")), "set").([]any)
+	for _, e := range elements {
+		pair, _ := e.([]any)
+		if len(pair) != 2 {
+			continue
+		}
+		verdict, _ := pair[1].(map[string]any)
+		part := min(matches, m.packet.compare(member(content, "key"), "==", pair[0]))
+		if part < some {
+			continue
+		}
+		next := m.statements(c, Rule{Handle: r.Handle, Text: r.Text, Statements: []Statement{verdict}}, part)
+		if part == matches || m.ended != open {
+			return next, next != yes || m.ended != open
+		}
+	}
+	return yes, false
+}
+
 // set notes what a rule sets as the mark.
 func (m *marker) set(c Chain, r Rule, matches truth, value any) {
-	mark, known := evaluate(value, m.mark)
-	if !known || mark == m.mark {
-		return
-	}
-	found := Marking{Chain: m.base.String(), By: r.cause(c, m.base), Handle: r.Handle, In: c.String(), Mark: mark, Some: matches != yes}
-	if matches != yes {
-		if len(m.found) < maxMarkings {
-			m.found = append(m.found, found)
+	for _, v := range m.values(c.Table, value) {
+		part := min(matches, v.which)
+		if part < some || v.mark == m.mark && v.unknown == 0 {
+			continue
 		}
-		return
+		found := Marking{Chain: m.base.String(), By: r.cause(c, m.base), Handle: r.Handle, In: c.String(), Mark: v.mark, Unknown: v.unknown, Doubtful: v.saved, Some: part != yes}
+		if part != yes || v.unknown != 0 {
+			if len(m.found) < maxMarkings {
+				m.found = append(m.found, found)
+			}
+			continue
+		}
+		m.mark, m.certain = v.mark, &found
+		m.packet.Mark = Mark{Value: v.mark, Known: AllBits}
 	}
-	m.mark, m.certain = mark, &found
-	m.packet.Mark = Mark{Value: mark, Known: AllBits}
+}
+
+// valued is a mark that packets get.
+type valued struct {
+	mark, unknown uint32
+	which         truth // of the packets
+	saved         bool  // it is that of a connection
+}
+
+// values returns the marks that a statement may give a packet: the one that it states, those
+// of a map for its packets, or those that rules give connections.
+func (m *marker) values(t Table, value any) []valued {
+	if mark, known := evaluate(value, marks{packet: m.mark}); known {
+		return []valued{{mark: mark, which: yes}}
+	}
+	if of := member(value, "map"); of != nil {
+		return m.mapped(t, of)
+	}
+	var out []valued
+	if _, ofConnection := evaluate(value, marks{connection: new(uint32)}); ofConnection {
+		for _, c := range m.ofConnections() {
+			mark, _ := evaluate(value, marks{packet: m.mark, connection: &c})
+			out = append(out, valued{mark: mark, which: some, saved: true})
+		}
+		return out
+	}
+	return []valued{{unknown: changed(value), which: some}}
+}
+
+// mapped returns the marks of a map for the packet.
+func (m *marker) mapped(t Table, of any) []valued {
+	data := m.resolve(t, member(of, "data"))
+	elements, ok := member(data, "set").([]any)
+	if !ok {
+		return []valued{{unknown: AllBits, which: some}}
+	}
+	var out []valued
+	for _, e := range elements {
+		pair, _ := e.([]any)
+		if len(pair) != 2 {
+			continue
+		}
+		which := m.packet.compare(member(of, "key"), "==", pair[0])
+		if member(data, "changes") == true {
+			which = min(which, some)
+		}
+		if mark, known := number(pair[1]); known && which >= some {
+			out = append(out, valued{mark: mark, which: which})
+		}
+	}
+	return out
+}
+
+// ofConnections returns the marks that rules give connections: those that they state, and
+// those of packets whose mark they save. One that no rule has set is 0.
+func (m *marker) ofConnections() []uint32 {
+	if m.connections != nil {
+		return m.connections
+	}
+	packets := append([]uint32{0}, m.constants("meta", []uint32{0})...)
+	m.connections = m.constants("ct", packets)
+	if m.connections == nil {
+		m.connections = []uint32{}
+	}
+	return m.connections
+}
+
+// constants returns what the rules of all chains set as a mark, of packets or connections,
+// if the packet has one of some marks. Rules for other packets do not count, in either
+// direction of the connection.
+func (m *marker) constants(key string, packets []uint32) []uint32 {
+	var out []uint32
+	there, back := m.walk, m.walk
+	there.packet, back.packet = m.whole, m.whole.reversed()
+	for _, c := range m.Chains {
+		for _, r := range c.Rules {
+			if there.matches(c.Table, r) == no && back.matches(c.Table, r) == no {
+				continue
+			}
+			for _, s := range r.Statements {
+				if member(member(member(s["mangle"], "key"), key), "key") != "mark" {
+					continue
+				}
+				for _, p := range packets {
+					mark, known := evaluate(member(s["mangle"], "value"), marks{packet: p, connection: new(uint32)})
+					if known && mark != 0 && len(out) < maxMarkings && !slices.Contains(out, mark) {
+						out = append(out, mark)
+					}
+				}
+			}
+		}
+	}
+	return out
+}
+
+// reversed returns a packet that answers this one.
+func (p Packet) reversed() Packet {
+	p.In, p.Out, p.InPorts, p.OutPorts = p.Out, p.In, p.OutPorts, p.InPorts
+	p.Source, p.Destination, p.Sources, p.Destinations = p.Destination, p.Source, p.Destinations, p.Sources
+	p.SourcePort, p.DestinationPort = p.DestinationPort, p.SourcePort
+	p.Here, p.Bare = false, false
+	return p
 }
 
 // String returns the rule with its base chain.

@@ -3,6 +3,7 @@ package ruleset_test
 import (
 	"encoding/json"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -43,6 +44,15 @@ func TestRulesThatMarkPacketsBeforeTheirRouteIsLookedUpAreFound(t *testing.T) {
 		toOther = `[{"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "daddr"}}, "right": {"prefix": {"addr": "10.13.0.0", "len": 16}}}}, {"mangle": {"key": {"meta": {"key": "mark"}}, "value": 7}}]`
 		port    = `[{"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": 443}}, {"mangle": {"key": {"meta": {"key": "mark"}}, "value": 8}}]`
 		unknown = `[{"xt": {"type": "match", "name": "socket"}}, {"mangle": {"key": {"meta": {"key": "mark"}}, "value": 8}}]`
+		toMap   = `[{"mangle": {"key": {"meta": {"key": "mark"}}, "value": {"map": {"key": {"payload": {"protocol": "ip", "field": "daddr"}}, "data": {"set": [[{"prefix": {"addr": "10.13.0.0", "len": 16}}, 6], [{"prefix": {"addr": "10.12.0.0", "len": 16}}, 7]]}}}}}]`
+		portMap = `[{"mangle": {"key": {"meta": {"key": "mark"}}, "value": {"map": {"key": {"payload": {"protocol": "tcp", "field": "dport"}}, "data": {"set": [[443, 8]]}}}}}]`
+		named   = `[{"mangle": {"key": {"meta": {"key": "mark"}}, "value": {"map": {"key": {"payload": {"protocol": "ip", "field": "daddr"}}, "data": "@marks"}}}}]`
+		vmap    = `[{"vmap": {"key": {"payload": {"protocol": "ip", "field": "daddr"}}, "data": {"set": [[{"prefix": {"addr": "10.12.0.0", "len": 16}}, {"jump": {"target": "sub"}}]]}}}]`
+		vaccept = `[{"vmap": {"key": {"payload": {"protocol": "ip", "field": "daddr"}}, "data": {"set": [[{"prefix": {"addr": "10.12.0.0", "len": 16}}, {"accept": null}]]}}}]`
+		setCt   = `[{"mangle": {"key": {"ct": {"key": "mark"}}, "value": 11}}]`
+		save    = `[{"mangle": {"key": {"ct": {"key": "mark"}}, "value": {"meta": {"key": "mark"}}}}]`
+		ctEth1  = `[{"match": {"op": "==", "left": {"meta": {"key": "iifname"}}, "right": "eth1"}}, {"mangle": {"key": {"ct": {"key": "mark"}}, "value": 12}}]`
+		random  = `[{"mangle": {"key": {"meta": {"key": "mark"}}, "value": {"numgen": {"mode": "inc", "mod": 2}}}}]`
 		marked  = `[{"match": {"op": "==", "left": {"meta": {"key": "mark"}}, "right": 7}}, {"accept": null}]`
 		jump    = `[{"jump": {"target": "sub"}}]`
 		accept  = `[{"accept": null}]`
@@ -55,27 +65,38 @@ func TestRulesThatMarkPacketsBeforeTheirRouteIsLookedUpAreFound(t *testing.T) {
 		marks  []uint32
 		some   bool
 	}{
-		"all packets":                        {"from pods", pre, []string{set7}, []uint32{7}, false},
-		"before the chain of Meshway":        {"from pods", ruleset.Chain{Type: "filter", Hook: "prerouting", Priority: -400}, []string{set7}, []uint32{7}, false},
-		"bits":                               {"from pods", pre, []string{set7, or20}, []uint32{0x27}, false},
-		"bits as iptables sets them":         {"from pods", pre, []string{xmark}, []uint32{5}, false},
-		"one datacenter":                     {"from pods", pre, []string{toWest}, []uint32{7}, false},
-		"others":                             {"from pods", pre, []string{toOther}, nil, false},
-		"some packets":                       {"from pods", pre, []string{port}, []uint32{8}, true},
-		"a condition that is not understood": {"from pods", pre, []string{unknown}, nil, false},
-		"what a connection had":              {"from pods", pre, []string{restore}, nil, false},
-		"in another chain":                   {"from pods", pre, []string{jump, set7}, []uint32{9}, false},
-		"after the end":                      {"from pods", pre, []string{accept, set7}, nil, false},
-		"after the end for marked packets":   {"from pods", pre, []string{set7, marked, or20}, []uint32{7}, false},
-		"after the route":                    {"from pods", ruleset.Chain{Type: "filter", Hook: "forward"}, []string{set7}, nil, false},
-		"own packets":                        {"WireGuard out", ruleset.Chain{Type: "route", Hook: "output"}, []string{set7}, []uint32{7}, false},
-		"own packets, without a new route":   {"WireGuard out", ruleset.Chain{Type: "filter", Hook: "output"}, []string{set7}, nil, false},
+		"all packets":                          {"from pods", pre, []string{set7}, []uint32{7}, false},
+		"before the chain of Meshway":          {"from pods", ruleset.Chain{Type: "filter", Hook: "prerouting", Priority: -400}, []string{set7}, []uint32{7}, false},
+		"bits":                                 {"from pods", pre, []string{set7, or20}, []uint32{0x27}, false},
+		"bits as iptables sets them":           {"from pods", pre, []string{xmark}, []uint32{5}, false},
+		"one datacenter":                       {"from pods", pre, []string{toWest}, []uint32{7}, false},
+		"others":                               {"from pods", pre, []string{toOther}, nil, false},
+		"some packets":                         {"from pods", pre, []string{port}, []uint32{8}, true},
+		"a condition that is not understood":   {"from pods", pre, []string{unknown}, nil, false},
+		"what a connection had":                {"from pods", pre, []string{restore}, nil, false},
+		"what another rule gives a connection": {"from pods", pre, []string{restore, setCt}, []uint32{11}, true},
+		"what another rule gives connections of a device": {"from pods", pre, []string{restore, ctEth1}, nil, false},
+		"what a connection saved":                         {"from pods", pre, []string{restore, port, save}, []uint32{8, 9, 8}, true},
+		"a map":                                           {"from pods", pre, []string{toMap}, []uint32{7}, false},
+		"a map of ports":                                  {"from pods", pre, []string{portMap}, []uint32{8}, true},
+		"a map that is not read":                          {"from pods", pre, []string{named}, []uint32{0}, true},
+		"a map of verdicts":                               {"from pods", pre, []string{vmap, or20}, []uint32{9}, false},
+		"after a map of verdicts":                         {"from pods", pre, []string{vaccept, set7}, nil, false},
+		"random numbers":                                  {"from pods", pre, []string{random}, []uint32{0}, true},
+		"in another chain":                                {"from pods", pre, []string{jump, set7}, []uint32{9}, false},
+		"after the end":                                   {"from pods", pre, []string{accept, set7}, nil, false},
+		"after the end for marked packets":                {"from pods", pre, []string{set7, marked, or20}, []uint32{7}, false},
+		"after the route":                                 {"from pods", ruleset.Chain{Type: "filter", Hook: "forward"}, []string{set7}, nil, false},
+		"own packets":                                     {"WireGuard out", ruleset.Chain{Type: "route", Hook: "output"}, []string{set7}, []uint32{7}, false},
+		"own packets, without a new route":                {"WireGuard out", ruleset.Chain{Type: "filter", Hook: "output"}, []string{set7}, nil, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var marks []uint32
 			for _, m := range marksOf(t, c.packet, c.base, c.rules...) {
 				marks = append(marks, m.Mark)
 				assert.Equal(t, c.some, m.Some)
+				assert.Equal(t, strings.Contains(name, "connection") && m.Handle == 1, m.Doubtful)
+				assert.Equal(t, m.Mark == 0, m.Unknown != 0, "0 is not known")
 				assert.Equal(t, "inet t base", m.Chain)
 			}
 			assert.Equal(t, c.marks, marks)

@@ -129,17 +129,26 @@ func (r Ruleset) Targets(c Chain) []string {
 }
 
 // NamedSets returns the names of the sets that the chain's rules compare with, sorted.
-func (c Chain) NamedSets() []string { return c.named("match", "right") }
+func (c Chain) NamedSets() []string {
+	return c.named(func(s Statement) any { return member(s["match"], "right") })
+}
 
-// NamedMaps returns the names of the verdict maps of the chain's rules, sorted.
-func (c Chain) NamedMaps() []string { return c.named("vmap", "data") }
+// NamedMaps returns the names of the maps of verdicts and marks of the chain's rules, sorted.
+func (c Chain) NamedMaps() []string {
+	return c.named(func(s Statement) any {
+		if data := member(s["vmap"], "data"); data != nil {
+			return data
+		}
+		return member(member(member(s["mangle"], "value"), "map"), "data")
+	})
+}
 
-// named returns what a member of statements of a kind refers to.
-func (c Chain) named(kind, in string) []string {
+// named returns what a part of the statements refers to.
+func (c Chain) named(part func(Statement) any) []string {
 	var out []string
 	for _, r := range c.Rules {
 		for _, s := range r.Statements {
-			if name, ok := member(s[kind], in).(string); ok && strings.HasPrefix(name, "@") {
+			if name, ok := part(s).(string); ok && strings.HasPrefix(name, "@") {
 				out = append(out, name[1:])
 			}
 		}
