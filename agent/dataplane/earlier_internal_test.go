@@ -29,7 +29,7 @@ func TestPolicyRoutesStayLocalIfTheyWereThereBeforeTheirRangeWasAnnounced(t *tes
 	before := policyRoutes("10.2.200.0/24", "10.3.0.0/16", "10.0.0.0/8", "10.1.7.0/24")
 	later := append(policyRoutes("10.2.7.0/24"), before...)
 	withdrawn := []plan.Withdrawn{{Datacenter: "west", Prefix: west.Prefixes[0]}}
-	var e earlier
+	var e plan.Earlier
 	for _, step := range []struct {
 		name      string
 		records   list
@@ -51,8 +51,8 @@ func TestPolicyRoutesStayLocalIfTheyWereThereBeforeTheirRangeWasAnnounced(t *tes
 		{"west leaves", list{east}, nil, later, false, nil},
 		{"west joins after the added route", list{east, west}, nil, later, false, later[:2]},
 	} {
-		e = e.next("east", step.records, step.withdrawn, step.policy, !step.unsynced)
-		assert.ElementsMatch(t, step.want, e.of(step.policy), step.name)
+		e = e.Next("east", step.records, step.withdrawn, step.policy, !step.unsynced)
+		assert.ElementsMatch(t, step.want, e.Of(step.policy), step.name)
 	}
 }
 
@@ -65,21 +65,21 @@ func TestEarlierPolicyRoutesOutliveTheAgentAndNotTheMembership(t *testing.T) {
 		Earlier: state.File[[]netip.Prefix]{Path: filepath.Join(t.TempDir(), "earlier.json"), What: "ranges"},
 	}
 	both := []catalog.Datacenter{record("east"), record("west", "10.2.0.0/16", "10.3.0.0/16")}
-	pass := func(e earlier, policy ...string) (earlier, []routes.HostRoute) {
+	pass := func(e plan.Earlier, policy ...string) (plan.Earlier, []routes.HostRoute) {
 		t.Helper()
-		e, err := k.earlier(t.Context(), e, 7117, func(e earlier) earlier { return e.next("east", both, nil, policyRoutes(policy...), true) })
+		e, err := k.earlier(t.Context(), e, 7117, func(e plan.Earlier) plan.Earlier { return e.Next("east", both, nil, policyRoutes(policy...), true) })
 		require.NoError(t, err)
-		return e, e.of(policyRoutes(policy...))
+		return e, e.Of(policyRoutes(policy...))
 	}
-	_, kept := pass(earlier{}, "10.2.200.0/24")
+	_, kept := pass(plan.Earlier{}, "10.2.200.0/24")
 	assert.Equal(t, policyRoutes("10.2.200.0/24"), kept)
 
 	require.NoError(t, kernel.Apply(t.Context(), routes.Change{Table: 7117, Routes: routes.Delta[routes.Route]{Add: []routes.Route{{Prefix: netip.MustParsePrefix("10.2.0.0/16"), Kind: routes.Guard}}}}))
-	_, kept = pass(earlier{}, "10.2.200.0/24", "10.2.7.0/24", "10.3.7.0/24")
+	_, kept = pass(plan.Earlier{}, "10.2.200.0/24", "10.2.7.0/24", "10.3.7.0/24")
 	assert.Equal(t, policyRoutes("10.2.200.0/24", "10.3.7.0/24"), kept, "10.2.7.0/24 was added while 10.2.0.0/16 was routed")
 
 	require.NoError(t, CleanUp(t.Context(), k, 7117))
-	e, _ := pass(earlier{})
+	e, _ := pass(plan.Earlier{})
 	_, kept = pass(e, "10.2.200.0/24")
 	assert.Empty(t, kept, "the datacenter has left")
 }

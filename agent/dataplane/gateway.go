@@ -73,7 +73,7 @@ type pass struct {
 	adopted     bool // the tunnels that an earlier agent left have been listed
 	departures  departures
 	withdrawals withdrawals
-	earlier     earlier
+	earlier     plan.Earlier
 	roundTrips  roundTrips
 	arrivals    map[tunnel.PublicKey]plan.Arrival
 }
@@ -188,12 +188,12 @@ func (g *Gateway) gather(ctx context.Context, p *pass, verified plan.Catalog, si
 	if verified.Federation.ID != "" {
 		p.withdrawals, storeErr = g.cfg.Kernel.withdrawals(before.withdrawals, p.at, g.cfg.Self.Datacenter(), verified.Datacenters)
 		var earlierErr error
-		p.earlier, earlierErr = g.cfg.Kernel.earlier(ctx, before.earlier, g.cfg.File.Routing.Table, func(e earlier) earlier {
-			return e.next(g.cfg.Self.Datacenter(), verified.Datacenters, p.withdrawals.list, host.PolicyRoutes, g.synced.Load())
+		p.earlier, earlierErr = g.cfg.Kernel.earlier(ctx, before.earlier, g.cfg.File.Routing.Table, func(e plan.Earlier) plan.Earlier {
+			return e.Next(g.cfg.Self.Datacenter(), verified.Datacenters, p.withdrawals.list, host.PolicyRoutes, g.synced.Load())
 		})
 		storeErr = errors.Join(storeErr, earlierErr)
 	}
-	host.Earlier = p.earlier.of(host.PolicyRoutes)
+	host.Earlier = p.earlier.Of(host.PolicyRoutes)
 	drain, _ := g.cfg.Drain.At(p.at)
 	endpoints := g.resolver.endpoints(state, g.cfg.Self)
 	host.UnderlayMTU = underlayMTU(ctx, g.cfg.Host, host, tunnels, endpoints)

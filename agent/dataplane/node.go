@@ -54,7 +54,7 @@ type nodePass struct {
 	adopted bool // the tunnels that an earlier agent left have been listed
 
 	withdrawals withdrawals
-	earlier     earlier
+	earlier     plan.Earlier
 }
 
 // NewNode returns a node; Run starts it.
@@ -155,12 +155,12 @@ func (n *Node) gather(ctx context.Context, p *nodePass, before nodePass) error {
 	if synced && len(inventory.Members) > 0 {
 		p.withdrawals, storeErr = n.cfg.Kernel.withdrawals(before.withdrawals, p.at, n.cfg.File.Datacenter, recordsOf(inventory))
 		p.add(storeErr)
-		p.earlier, storeErr = n.cfg.Kernel.earlier(ctx, before.earlier, n.cfg.File.Routing.Table, func(e earlier) earlier {
-			return e.next(n.cfg.File.Datacenter, recordsOf(inventory), p.withdrawals.list, host.PolicyRoutes, true)
+		p.earlier, storeErr = n.cfg.Kernel.earlier(ctx, before.earlier, n.cfg.File.Routing.Table, func(e plan.Earlier) plan.Earlier {
+			return e.Next(n.cfg.File.Datacenter, recordsOf(inventory), p.withdrawals.list, host.PolicyRoutes, true)
 		})
 		p.add(storeErr)
 	}
-	host.Earlier = p.earlier.of(host.PolicyRoutes)
+	host.Earlier = p.earlier.Of(host.PolicyRoutes)
 	host.UnderlayMTU = underlayMTU(ctx, n.cfg.Host, host, observed.Tunnels, addressesOf(inventory.Gateways))
 	p.inputs = plan.NodeInputs{
 		Config:    n.cfg.File,
@@ -196,7 +196,7 @@ func (n *Node) apply(ctx context.Context, p *nodePass) {
 	}
 	if d.Empty() { // the datacenter has left; the firewall ends with the last tunnel
 		p.add(n.cfg.Kernel.removeGuard(ctx))
-		p.withdrawals, p.earlier = withdrawals{}, earlier{}
+		p.withdrawals, p.earlier = withdrawals{}, plan.Earlier{}
 	}
 	if len(p.errors) == 0 {
 		n.lastFullApply.Store(p.at.UnixNano())

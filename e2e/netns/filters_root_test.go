@@ -3,8 +3,14 @@
 package netns_test
 
 import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
 	"testing"
 
+	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/e2e/harness"
 	"github.com/stretchr/testify/require"
 )
 
@@ -142,4 +148,30 @@ func TestIPsecAndSettingsOfDevicesThatDropPacketsAreReported(t *testing.T) {
 		awaitResolved(t, east, step.code)
 	}
 	requireTraffic(t, east, west)
+}
+
+// awaitRemedy waits until the status has a problem with this code and remedy.
+func awaitRemedy(t *testing.T, dc *harness.Datacenter, code, remedy string) {
+	t.Helper()
+	eventually(t, timeout, "the status names the cause", func(ctx context.Context) error {
+		snapshot, err := dc.Status(ctx)
+		if err == nil && !slices.ContainsFunc(snapshot.Problems, func(p plan.Problem) bool {
+			return p.Code == code && strings.Contains(p.Remedy, remedy)
+		}) {
+			err = fmt.Errorf("no problem has the remedy %q: %+v", remedy, snapshot.Problems)
+		}
+		return err
+	})
+}
+
+// awaitResolved waits until the status has no problem with this code.
+func awaitResolved(t *testing.T, dc *harness.Datacenter, code string) {
+	t.Helper()
+	eventually(t, timeout, "the problem is resolved", func(ctx context.Context) error {
+		snapshot, err := dc.Status(ctx)
+		if err == nil && slices.ContainsFunc(snapshot.Problems, func(p plan.Problem) bool { return p.Code == code }) {
+			err = fmt.Errorf("%+v", snapshot.Problems)
+		}
+		return err
+	})
 }

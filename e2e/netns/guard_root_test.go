@@ -7,11 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"slices"
 	"strings"
 	"testing"
 
-	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/e2e/harness"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -327,32 +325,6 @@ func TestPrefixesOfADatacenterThatLeftStayGuarded(t *testing.T) {
 	run(t, east.Gateway, binaries.Meshctl+" leave --release --yes", binaries.Meshd+" guard --config "+harness.ConfigFile)
 	sendToPods(t, east, west)
 	assert.NotZero(t, unencrypted(t, router, west)-before, "a host that left and was released is as if Meshway had never run")
-}
-
-// awaitRemedy waits until the status has a problem with this code and remedy.
-func awaitRemedy(t *testing.T, dc *harness.Datacenter, code, remedy string) {
-	t.Helper()
-	eventually(t, timeout, "the status names the cause", func(ctx context.Context) error {
-		snapshot, err := dc.Status(ctx)
-		if err == nil && !slices.ContainsFunc(snapshot.Problems, func(p plan.Problem) bool {
-			return p.Code == code && strings.Contains(p.Remedy, remedy)
-		}) {
-			err = fmt.Errorf("no problem has the remedy %q: %+v", remedy, snapshot.Problems)
-		}
-		return err
-	})
-}
-
-// awaitResolved waits until the status has no problem with this code.
-func awaitResolved(t *testing.T, dc *harness.Datacenter, code string) {
-	t.Helper()
-	eventually(t, timeout, "the problem is resolved", func(ctx context.Context) error {
-		snapshot, err := dc.Status(ctx)
-		if err == nil && slices.ContainsFunc(snapshot.Problems, func(p plan.Problem) bool { return p.Code == code }) {
-			err = fmt.Errorf("%+v", snapshot.Problems)
-		}
-		return err
-	})
 }
 
 // newGuarded returns a federation of east and west, and the router of east, which

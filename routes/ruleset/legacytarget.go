@@ -1,6 +1,7 @@
 package ruleset
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -36,44 +37,29 @@ func legacyNumber(text string) any {
 
 // legacyConnectionMark returns the statement of the target CONNMARK.
 func legacyConnectionMark(options []string) Statement {
-	unknown := Statement{"xt": map[string]any{"type": "target", "name": "CONNMARK"}}
 	packet, connection := map[string]any{"meta": map[string]any{"key": "mark"}}, map[string]any{"ct": map[string]any{"key": "mark"}}
-	masks := map[string]float64{"--nfmask": AllBits, "--ctmask": AllBits}
-	kind, text := "", ""
-	for i, option := range options {
-		switch option {
-		case "--save-mark", "--restore-mark":
-			kind = option
-		case "--set-xmark", "--nfmask", "--ctmask":
-			if i+1 == len(options) {
-				return unknown
-			}
-			if option == "--set-xmark" {
-				kind, text = option, options[i+1]
-				continue
-			}
-			mask, ok := legacyNumber(options[i+1]).(float64)
-			if !ok {
-				return unknown
-			}
-			masks[option] = mask
+	after := func(option string) any {
+		if i := slices.Index(options, option); i >= 0 && i+1 < len(options) {
+			return legacyNumber(options[i+1])
 		}
+		return float64(AllBits)
 	}
-	ofPacket, ofConnection := masks["--nfmask"], masks["--ctmask"]
-	merged := func(to any, kept float64, from any, taken float64) any {
-		return map[string]any{"^": []any{map[string]any{"&": []any{to, AllBits - kept}}, map[string]any{"&": []any{from, taken}}}}
-	}
-	switch kind {
-	case "--restore-mark":
-		return Statement{"mangle": map[string]any{"key": packet, "value": merged(packet, ofPacket, connection, ofConnection)}}
-	case "--save-mark":
-		return Statement{"mangle": map[string]any{"key": connection, "value": merged(connection, ofConnection, packet, ofPacket)}}
-	case "--set-xmark":
-		if set := legacySetMark(connection, text)["mangle"]; set != nil {
-			return Statement{"mangle": set}
+	merge := func(to any, kept any, from any, taken any) Statement {
+		mask, ok := kept.(float64)
+		if _, ok2 := taken.(float64); !ok || !ok2 {
+			return Statement{"xt": map[string]any{"type": "target", "name": "CONNMARK"}}
 		}
+		merged := []any{map[string]any{"&": []any{to, AllBits - mask}}, map[string]any{"&": []any{from, taken}}}
+		return Statement{"mangle": map[string]any{"key": to, "value": map[string]any{"^": merged}}}
 	}
-	return unknown
+	switch i := slices.Index(options, "--set-xmark"); {
+	case i >= 0 && i+1 < len(options):
+		return legacySetMark(connection, options[i+1])
+	case slices.Contains(options, "--save-mark"):
+		return merge(connection, after("--ctmask"), packet, after("--nfmask"))
+	default:
+		return merge(packet, after("--nfmask"), connection, after("--ctmask"))
+	}
 }
 
 // legacySetMark returns the statement that sets a mark, of a packet or a connection, or bits

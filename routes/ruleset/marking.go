@@ -225,8 +225,8 @@ func (m *marker) mapped(t Table, of any) []valued {
 	}
 	var out []valued
 	for _, e := range elements {
-		pair, _ := e.([]any)
-		if len(pair) != 2 {
+		pair, ok := e.([]any)
+		if !ok || len(pair) != 2 {
 			continue
 		}
 		which := m.packet.compare(member(of, "key"), "==", pair[0])
@@ -243,13 +243,8 @@ func (m *marker) mapped(t Table, of any) []valued {
 // ofConnections returns the marks that rules give connections: those that they state, and
 // those of packets whose mark they save. One that no rule has set is 0.
 func (m *marker) ofConnections() []uint32 {
-	if m.connections != nil {
-		return m.connections
-	}
-	packets := append([]uint32{0}, m.constants("meta", []uint32{0})...)
-	m.connections = m.constants("ct", packets)
 	if m.connections == nil {
-		m.connections = []uint32{}
+		m.connections = append([]uint32{}, m.constants("ct", append([]uint32{0}, m.constants("meta", []uint32{0})...))...)
 	}
 	return m.connections
 }
@@ -286,8 +281,7 @@ func (m *marker) constants(key string, packets []uint32) []uint32 {
 func (p Packet) reversed() Packet {
 	p.In, p.Out, p.InPorts, p.OutPorts = p.Out, p.In, p.OutPorts, p.InPorts
 	p.Source, p.Destination, p.Sources, p.Destinations = p.Destination, p.Source, p.Destinations, p.Sources
-	p.SourcePort, p.DestinationPort = p.DestinationPort, p.SourcePort
-	p.Here, p.Bare = false, false
+	p.SourcePort, p.DestinationPort, p.Here, p.Bare = p.DestinationPort, p.SourcePort, false, false
 	return p
 }
 

@@ -1,6 +1,7 @@
 package ruleset
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -136,10 +137,7 @@ func (c Chain) NamedSets() []string {
 // NamedMaps returns the names of the maps of verdicts and marks of the chain's rules, sorted.
 func (c Chain) NamedMaps() []string {
 	return c.named(func(s Statement) any {
-		if data := member(s["vmap"], "data"); data != nil {
-			return data
-		}
-		return member(member(member(s["mangle"], "value"), "map"), "data")
+		return cmp.Or(member(s["vmap"], "data"), member(member(member(s["mangle"], "value"), "map"), "data"))
 	})
 }
 
