@@ -66,6 +66,7 @@
 //   - Session: a liveness session with a remote gateway through its tunnel; its state is up or down.
 //   - Shared state: the CA and the membership that siblings share in a Secret.
 //   - Sibling: another gateway of the same datacenter.
+//   - Silent: a gateway from which nothing is received; liveness declares its session down, and its nexthops are not used (gatewayplan/silent.go).
 //   - Site: a datacenter without Kubernetes; in code also the prefixes and addresses that a datacenter owns.
 //   - Sponsor: the datacenter that invited another one, which counts as its sponsor for a week.
 //   - Standby: a route to the siblings that applies while a prefix has no other route, because the devices of the lanes are gone.

@@ -44,3 +44,8 @@ const (
 	CodeSnapshotForged = "raft-snapshot"  // the records in its snapshot do not verify
 	CodeUnknownEntry   = "raft-version"   // this build does not support a command in it
 )
+
+// HadNoEffect reports whether the operation that returned err certainly had no effect.
+func HadNoEffect(err error) bool {
+	return errors.Is(err, ErrNotLeader) || errors.Is(err, ErrNoLeader) || errors.Is(err, ErrRejected)
+}

@@ -1,6 +1,7 @@
 package consensus
 
 import (
+	"slices"
 	"time"
 
 	"github.com/meshway/meshway/consensus/catalog"
@@ -46,4 +47,9 @@ type Peer struct {
 	Healthy     bool          // set only on the leader
 	LastContact time.Duration // since its last answer; negative: unknown, as on all but the leader
 	LastIndex   uint64        // of its log; set only on the leader
+}
+
+// HasVotes reports whether a gateway of the datacenter is a voter.
+func (s Status) HasVotes(dc catalog.DatacenterName) bool {
+	return slices.ContainsFunc(s.Peers, func(p Peer) bool { return p.Voter && p.ID.Datacenter() == dc })
 }

@@ -150,7 +150,7 @@ func (f *federation) gateway(dc catalog.DatacenterName, address string) *gateway
 	g.port = control.New(control.Config{
 		Listen: netip.MustParseAddrPort("[::]:7443"), Certifier: certifier, CAs: f.find, Changed: f.watch,
 		Index: func() uint64 { return catalogIndex }, Gateways: f.has, Replicates: f.has,
-		Sockets: g.host, Service: g.service, Sentinels: sentinels(), Addresses: f.addresses,
+		Sockets: g.host, Service: control.Service{Admissions: g.service, Copies: g.service, Leadership: g.service, Consensus: g.service}, Sentinels: sentinels(), Addresses: f.addresses,
 	})
 	return g
 }

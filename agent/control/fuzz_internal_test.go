@@ -19,13 +19,11 @@ import (
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 )
 
-// recorder is a Service that checks what reaches it.
+// recorder is each port of a Service and checks what reaches it.
 type recorder struct {
 	t      *testing.T
 	caller identity.Peer
 }
-
-var _ Service = recorder{}
 
 func (r recorder) Join(context.Context, *controlpb.JoinRequest) (*controlpb.JoinResponse, error) {
 	require.Fail(r.t, "the caller has no session, so that it has proved nothing")
@@ -97,7 +95,8 @@ func FuzzCall(f *testing.F) {
 	certifier.SetFederation("f")
 	f.Fuzz(func(t *testing.T, procedure, contentType, encoding string, body []byte) {
 		p := &Port{log: slog.New(slog.DiscardHandler), trust: trust{certifier: certifier}}
-		p.cfg.Service = recorder{t: t, caller: caller}
+		r := recorder{t: t, caller: caller}
+		p.cfg.Service = Service{Admissions: r, Copies: r, Leadership: r, Consensus: r}
 		request := httptest.NewRequest(http.MethodPost, controlpbconnect.FederationReadIndexProcedure, bytes.NewReader(body))
 		request.URL.Path = procedure
 		request.Header.Set("Content-Type", contentType)

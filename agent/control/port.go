@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/meshway/meshway/agent/control/internal/connqueue"
 	"github.com/meshway/meshway/agent/control/internal/limit"
 	"github.com/meshway/meshway/agent/identity"
 	"github.com/meshway/meshway/agent/notify"
@@ -23,8 +24,8 @@ import (
 
 const (
 	handshakeTimeout = 10 * time.Second
-	// silenceTimeout limits the time until the first byte of an accepted connection.
-	silenceTimeout = 3 * time.Second
+	// firstByteTimeout limits the time until the first byte of an accepted connection.
+	firstByteTimeout = 3 * time.Second
 	// nonMemberLifetime limits the connection of a caller that is not a member. It
 	// suffices for Join, which waits for the quorum of the catalog.
 	nonMemberLifetime = time.Minute
@@ -78,7 +79,7 @@ type Port struct {
 	log      *slog.Logger
 	sessions *sessions
 	budgets  limit.Budgets
-	rpc      *queue
+	rpc      *connqueue.Queue
 	raft     *RaftNetwork
 	client   *Client
 	http     *http.Server
@@ -103,8 +104,8 @@ func New(cfg Config) *Port {
 		sessions: newSessions(),
 		budgets:  limit.NewBudgets(cfg.Known),
 	}
-	p.rpc = newQueue(p.Addr)
-	p.raft = &RaftNetwork{queue: newQueue(p.Addr), dial: p.dial}
+	p.rpc = connqueue.New(p.Addr)
+	p.raft = &RaftNetwork{queue: connqueue.New(p.Addr), dial: p.dial}
 	p.client = newClient(p.dial, cfg.Addresses, cfg.Sentinels)
 	p.http = p.newHTTP()
 	return p
@@ -254,10 +255,10 @@ func (p *Port) serve(ctx context.Context, raw net.Conn, slot *limit.Slot) {
 		slot.Release()
 	}
 	if conn.ConnectionState().NegotiatedProtocol == protocolRaft {
-		p.raft.queue.deliver(ctx, memberStream{conn, proof.peer.ID()})
+		p.raft.queue.Deliver(ctx, memberStream{conn, proof.peer.ID()})
 		return
 	}
-	p.rpc.deliver(ctx, conn)
+	p.rpc.Deliver(ctx, conn)
 }
 
 // handshake accepts members, and other callers only for RPC, where they may join.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 
+	"github.com/meshway/meshway/agent/control/internal/connqueue"
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
@@ -13,7 +14,7 @@ import (
 // that the other is a member. The stream is closed when one of them leaves the
 // federation.
 type RaftNetwork struct {
-	queue *queue
+	queue *connqueue.Queue
 	dial  dialFunc
 }
 

@@ -19,11 +19,16 @@ import (
 // maxCommands limits one call of Apply, which becomes one entry of the log.
 const maxCommands = 4096
 
-// Service serves the calls of other gateways.
-type Service interface {
+// Service serves the calls of other gateways. All fields are required.
+type Service struct {
 	Admissions
 	Copies
 	Leadership
+	Consensus
+}
+
+// Consensus serves the writes and reads of the catalog that other members forward.
+type Consensus interface {
 	// Apply writes on behalf of another member, the author of each command.
 	Apply(ctx context.Context, commands []*catalogpb.Command) ([]catalog.Result, error)
 	// ReadIndex returns the index that a read has to wait for: that of the leader's
@@ -214,6 +219,5 @@ func (h *federationHandler) LeaderOperation(ctx context.Context, request *connec
 	if err := h.service.LeaderOperation(ctx, peer.ID(), request.Msg); err != nil {
 		return nil, err
 	}
-	h.log.Info("ran a leader operation for another gateway", "gateway", string(peer.ID()))
 	return connect.NewResponse(&controlpb.LeaderOperationResponse{}), nil
 }

@@ -82,10 +82,10 @@ func (c *trackedConn) Close() error {
 }
 
 // accepted returns an accepted conn as one that add can add to the set. It returns
-// the slot when it is closed, and is closed if nothing arrives for silenceTimeout.
+// the slot when it is closed, and is closed if nothing arrives for firstByteTimeout.
 func (s *sessions) accepted(conn net.Conn, slot *limit.Slot) *trackedConn {
 	c := &trackedConn{Conn: conn, set: s, onClose: slot.Release, slot: slot}
-	c.silence = time.AfterFunc(silenceTimeout, func() { _ = conn.Close() }) // ends the handshake
+	c.silence = time.AfterFunc(firstByteTimeout, func() { _ = conn.Close() }) // ends the handshake
 	return c
 }
 

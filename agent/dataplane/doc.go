@@ -3,6 +3,6 @@
 // host of a cluster.
 //
 // Each pass reads all inputs with one clock, computes the plan, which is pure,
-// applies it, and records the outcome. What a pass observes is an input of the
-// next pass only.
+// applies it, and records the outcome. What a pass reads after the apply has a time of
+// its own, and is an input of the next pass only.
 package dataplane

@@ -2,7 +2,6 @@ package dataplane
 
 import (
 	"context"
-	"errors"
 	"net/netip"
 	"slices"
 
@@ -10,29 +9,33 @@ import (
 	"github.com/meshway/meshway/routes"
 )
 
-// earlier returns what is remembered for the next pass, and stores it. In the first pass of
-// a process, what is in Meshway's table was announced before.
-func (k Kernel) earlier(ctx context.Context, before plan.Earlier, table int, next func(plan.Earlier) plan.Earlier) (plan.Earlier, error) {
-	var failed error
-	if !before.Known() {
-		var ranges, routed []netip.Prefix
-		if k.Earlier != nil {
-			ranges, _, failed = k.Earlier.Load()
-		}
-		observed, err := k.Routes.Observe(ctx, table)
-		if err != nil {
-			return plan.Earlier{}, err // it is not known yet
-		}
-		for _, r := range observed.Routes {
-			if r.Kind != routes.Throw && !r.ToNode {
-				routed = append(routed, r.Prefix)
-			}
-		}
-		before = plan.NewEarlier(ranges, routed)
+// loadEarlier returns before, or in the first pass of a process what a former one stored:
+// what is in Meshway's table was announced before. It is not known after an error of the
+// kernel, and read again in the next pass.
+func (k Kernel) loadEarlier(ctx context.Context, before plan.Earlier, table int) (plan.Earlier, error) {
+	if before.Known() {
+		return before, nil
 	}
-	after := next(before)
+	observed, err := k.Routes.Observe(ctx, table)
+	if err != nil {
+		return before, err
+	}
+	var ranges, routed []netip.Prefix
+	if k.Earlier != nil {
+		ranges, _, err = k.Earlier.Load()
+	}
+	for _, r := range observed.Routes {
+		if r.Kind != routes.Throw && !r.ToNode {
+			routed = append(routed, r.Prefix)
+		}
+	}
+	return plan.NewEarlier(ranges, routed), err
+}
+
+// saveEarlier stores the ranges of a pass if they differ from those before it.
+func (k Kernel) saveEarlier(before, after plan.Earlier) error {
 	if k.Earlier == nil || slices.Equal(before.Ranges(), after.Ranges()) {
-		return after, failed
+		return nil
 	}
-	return after, errors.Join(failed, k.Earlier.Save(after.Ranges()))
+	return k.Earlier.Save(after.Ranges())
 }

@@ -67,8 +67,10 @@ func TestEarlierPolicyRoutesOutliveTheAgentAndNotTheMembership(t *testing.T) {
 	both := []catalog.Datacenter{record("east"), record("west", "10.2.0.0/16", "10.3.0.0/16")}
 	pass := func(e plan.Earlier, policy ...string) (plan.Earlier, []routes.HostRoute) {
 		t.Helper()
-		e, err := k.earlier(t.Context(), e, 7117, func(e plan.Earlier) plan.Earlier { return e.Next("east", both, nil, policyRoutes(policy...), true) })
+		loaded, err := k.loadEarlier(t.Context(), e, 7117)
 		require.NoError(t, err)
+		e = loaded.Next("east", both, nil, policyRoutes(policy...), true)
+		require.NoError(t, k.saveEarlier(loaded, e))
 		return e, e.Of(policyRoutes(policy...))
 	}
 	_, kept := pass(plan.Earlier{}, "10.2.200.0/24")

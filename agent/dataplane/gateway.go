@@ -120,10 +120,17 @@ func (g *Gateway) pass(ctx context.Context) time.Duration {
 	if last := g.last.Load(); last != nil {
 		before = *last
 	}
-	p := &pass{outcome: before.next(time.Now()), adopted: before.adopted, departures: before.departures, withdrawals: before.withdrawals, earlier: before.earlier}
+	p := &pass{outcome: before.next(time.Now()), adopted: before.adopted, departures: before.departures, withdrawals: before.withdrawals}
 	site := g.cfg.Site.Current()
 	verified, untrusted := g.cfg.Trust.Verify(catalogOf(g.cfg.Catalog.View()), p.at)
+	p.add(p.withdrawals.load(g.cfg.Kernel.Withdrawn))
+	earlier, err := g.cfg.Kernel.loadEarlier(ctx, before.earlier, g.cfg.File.Routing.Table)
+	p.earlier = earlier
+	p.add(err)
 	p.add(g.gather(ctx, p, verified, site, before))
+	p.add(p.withdrawals.save(g.cfg.Kernel.Withdrawn))
+	p.add(g.cfg.Kernel.saveEarlier(earlier, p.earlier))
+	g.resolver.watch(p.inputs.Catalog, g.cfg.Self)
 	p.desired, p.problems, p.memo = before.memo.Compute(p.inputs)
 	p.problems = slices.Concat(p.problems, untrusted, g.saveTrust(), site.Problems)
 	g.cfg.Liveness.Drain(g.cfg.Drain.On(p.at))
@@ -141,7 +148,8 @@ func (g *Gateway) pass(ctx context.Context) time.Duration {
 		})
 	}
 	p.roundTrips = before.roundTrips.add(p.at, p.inputs.Observed.Sessions)
-	p.arrivals = arrivals(p.inputs.Observed.Arrivals, time.Now(), p.tunnels)
+	p.appliedAt = time.Now()
+	p.arrivals = arrivals(p.inputs.Observed.Arrivals, p.appliedAt, p.tunnels)
 	g.cfg.Catalog.Tune(p.roundTrips.measured)
 	p.log(g.cfg.Log, before.outcome)
 	g.last.Store(p)
@@ -159,15 +167,15 @@ func (g *Gateway) saveTrust() []plan.Problem {
 	return []plan.Problem{{
 		Code:     "trust-not-saved",
 		Severity: plan.Warning,
-		Subject:  "gateway " + string(g.cfg.Self),
+		Subject:  plan.GatewaySubject(g.cfg.Self),
 		Message:  fmt.Sprintf("gateway %s cannot store which records it has verified: %v", g.cfg.Self, err),
 		Remedy:   "free space on the file system of dataDir, or correct its permissions",
 	}}
 }
 
 // gather sets the inputs of p, with the records of the catalog that were verified. It
-// only reads. An input that cannot be read is
-// not marked as synced, so that nothing is deleted because it is missing.
+// only reads. An input that cannot be read is not marked as synced, so that nothing is
+// deleted because it is missing.
 func (g *Gateway) gather(ctx context.Context, p *pass, verified plan.Catalog, site plan.Site, before pass) error {
 	// Before the tunnels: a session with packets must not be newer than the handshake
 	// that it needs, or its peer would be renewed as one without a handshake.
@@ -184,14 +192,11 @@ func (g *Gateway) gather(ctx context.Context, p *pass, verified plan.Catalog, si
 	host, err := g.cfg.Host.Observe(ctx)
 	var state plan.Catalog
 	p.departures, state = before.departures.next(p.at, verified)
-	var storeErr error
 	if verified.Federation.ID != "" {
-		p.withdrawals, storeErr = g.cfg.Kernel.withdrawals(before.withdrawals, p.at, g.cfg.Self.Datacenter(), verified.Datacenters)
-		var earlierErr error
-		p.earlier, earlierErr = g.cfg.Kernel.earlier(ctx, before.earlier, g.cfg.File.Routing.Table, func(e plan.Earlier) plan.Earlier {
-			return e.Next(g.cfg.Self.Datacenter(), verified.Datacenters, p.withdrawals.list, host.PolicyRoutes, g.synced.Load())
-		})
-		storeErr = errors.Join(storeErr, earlierErr)
+		p.withdrawals = p.withdrawals.next(p.at, g.cfg.Self.Datacenter(), verified.Datacenters)
+		if p.earlier.Known() {
+			p.earlier = p.earlier.Next(g.cfg.Self.Datacenter(), verified.Datacenters, p.withdrawals.list, host.PolicyRoutes, g.synced.Load())
+		}
 	}
 	host.Earlier = p.earlier.Of(host.PolicyRoutes)
 	drain, _ := g.cfg.Drain.At(p.at)
@@ -218,7 +223,7 @@ func (g *Gateway) gather(ctx context.Context, p *pass, verified plan.Catalog, si
 		Now:       p.at,
 		Before:    before.at,
 	}
-	return errors.Join(listErr, err, storeErr)
+	return errors.Join(listErr, err)
 }
 
 func catalogOf(v *replica.View) plan.Catalog {
@@ -291,7 +296,7 @@ func (g *Gateway) wait(p *pass) time.Duration {
 	if anyDown(sessions) || p.departures.pending() || len(p.errors) > 0 || p.stale || len(sessions) < len(p.desired.Sessions) {
 		return retryInterval
 	}
-	if _, left := g.cfg.Drain.At(time.Now()); left > 0 {
+	if _, left := g.cfg.Drain.At(p.appliedAt); left > 0 {
 		return min(left, resyncInterval)
 	}
 	return resyncInterval

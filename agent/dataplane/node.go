@@ -92,9 +92,15 @@ func (n *Node) pass(ctx context.Context) time.Duration {
 	if last := n.last.Load(); last != nil {
 		before = *last
 	}
-	p := &nodePass{outcome: before.next(time.Now()), adopted: before.adopted, withdrawals: before.withdrawals, earlier: before.earlier}
+	p := &nodePass{outcome: before.next(time.Now()), adopted: before.adopted, withdrawals: before.withdrawals}
+	p.add(p.withdrawals.load(n.cfg.Kernel.Withdrawn))
+	earlier, earlierErr := n.cfg.Kernel.loadEarlier(ctx, before.earlier, n.cfg.File.Routing.Table)
+	p.earlier = earlier
+	p.add(earlierErr)
 	err := n.gather(ctx, p, before)
 	p.add(err)
+	p.add(p.withdrawals.save(n.cfg.Kernel.Withdrawn))
+	p.add(n.cfg.Kernel.saveEarlier(earlier, p.earlier))
 	p.tunnels = p.inputs.Observed.Tunnels
 	p.desired, p.problems = nodeplan.Compute(p.inputs)
 	p.drops = before.drops
@@ -151,14 +157,11 @@ func (n *Node) gather(ctx context.Context, p *nodePass, before nodePass) error {
 		err = errors.Join(fmt.Errorf("list tunnels: %w", listErr), err)
 	}
 	inventory, synced := n.cfg.Inventory.Current()
-	var storeErr error
 	if synced && len(inventory.Members) > 0 {
-		p.withdrawals, storeErr = n.cfg.Kernel.withdrawals(before.withdrawals, p.at, n.cfg.File.Datacenter, recordsOf(inventory))
-		p.add(storeErr)
-		p.earlier, storeErr = n.cfg.Kernel.earlier(ctx, before.earlier, n.cfg.File.Routing.Table, func(e plan.Earlier) plan.Earlier {
-			return e.Next(n.cfg.File.Datacenter, recordsOf(inventory), p.withdrawals.list, host.PolicyRoutes, true)
-		})
-		p.add(storeErr)
+		p.withdrawals = p.withdrawals.next(p.at, n.cfg.File.Datacenter, recordsOf(inventory))
+		if p.earlier.Known() {
+			p.earlier = p.earlier.Next(n.cfg.File.Datacenter, recordsOf(inventory), p.withdrawals.list, host.PolicyRoutes, true)
+		}
 	}
 	host.Earlier = p.earlier.Of(host.PolicyRoutes)
 	host.UnderlayMTU = underlayMTU(ctx, n.cfg.Host, host, observed.Tunnels, addressesOf(inventory.Gateways))

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/problemlog"
 	"github.com/meshway/meshway/routes"
 	"github.com/meshway/meshway/tunnel"
 )
@@ -23,14 +24,17 @@ const (
 
 // outcome is what a pass of a gateway or a node resulted in.
 type outcome struct {
-	at       time.Time // the one clock of the pass
-	problems []plan.Problem
-	tunnels  []tunnel.Observed
-	routes   routes.Observed
-	lookedAt time.Time // when the routes of the kernel were read; zero: not since an error
-	drops    drops
-	stale    bool // the rules of other programs have changed since they were read
-	errors   []error
+	// at is the clock of the pass: of its inputs, its plan and what follows from them.
+	at time.Time
+	// appliedAt is when the tunnels were read again, after the apply.
+	appliedAt time.Time
+	problems  []plan.Problem
+	tunnels   []tunnel.Observed
+	routes    routes.Observed
+	lookedAt  time.Time // when the routes of the kernel were read; zero: not since an error
+	drops     drops
+	stale     bool // the rules of other programs have changed since they were read
+	errors    []error
 }
 
 // next returns the beginning of the outcome of the pass that follows.
@@ -65,20 +69,7 @@ func (o *outcome) log(log *slog.Logger, before outcome) {
 			log.Error("failed to apply the data plane", "err", err)
 		}
 	}
-	for _, p := range o.problems {
-		if !contains(before.problems, p) {
-			log.Warn(p.Message, "code", p.Code, "subject", p.Subject, "remedy", p.Remedy)
-		}
-	}
-	for _, p := range before.problems {
-		if !contains(o.problems, p) {
-			log.Info("resolved: "+p.Message, "code", p.Code, "subject", p.Subject)
-		}
-	}
-}
-
-func contains(problems []plan.Problem, p plan.Problem) bool {
-	return slices.ContainsFunc(problems, func(q plan.Problem) bool { return q.Code == p.Code && q.Subject == p.Subject })
+	problemlog.WriteChanges(log, slog.LevelWarn, before.problems, o.problems)
 }
 
 // stopped returns nil if err is only the end of ctx.

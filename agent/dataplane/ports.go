@@ -78,15 +78,25 @@ type Prober interface {
 	Changed() <-chan struct{}
 }
 
-// Liveness is a Prober that runs inside the tunnels (BFD, RFC 5880) and counts
-// any authenticated packet from a peer as a sign of life.
-type Liveness interface {
+// Liveness has the ports of a Prober that runs inside the tunnels (BFD, RFC 5880) and
+// counts any authenticated packet from a peer as a sign of life. All are of one object.
+type Liveness struct {
 	Prober
+	ReceivedCounters
+	LocalSessions
+}
+
+// ReceivedCounters are the counters of the tunnels that show signs of life.
+type ReceivedCounters interface {
 	// Overdue receives while at least one session is past its expected packet;
 	// call Activity with fresh counters then.
 	Overdue() <-chan struct{}
 	// Activity reports the number of bytes that each peer has sent so far.
 	Activity(received map[tunnel.PublicKey]uint64)
+}
+
+// LocalSessions are this gateway's side of all sessions.
+type LocalSessions interface {
 	// Check returns why the packets of sessions cannot be received at an address of
 	// this host, or nil.
 	Check(ctx context.Context, local netip.Addr) error

@@ -67,19 +67,37 @@ func (r *resolver) resolve(hostport string) []netip.AddrPort {
 	return endpoints
 }
 
-// lookup returns the addresses of host; none until it has been resolved once.
+// lookup returns the addresses of host; none until watch has added it and it was resolved.
 func (r *resolver) lookup(host string) []netip.Addr {
 	if addr, err := netip.ParseAddr(host); err == nil {
 		return []netip.Addr{addr.Unmap()}
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	addresses, known := r.names[host]
-	if !known {
-		r.names[host] = nil
-		r.wake.Notify()
+	return r.names[host]
+}
+
+// watch adds the host names that the gateways of c other than self advertise.
+func (r *resolver) watch(c plan.Catalog, self catalog.GatewayID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, g := range c.Gateways {
+		if g.ID() == self {
+			continue
+		}
+		for _, hostport := range g.Endpoints {
+			host, _, err := net.SplitHostPort(hostport)
+			if err != nil {
+				continue
+			}
+			_, watched := r.names[host]
+			if _, err := netip.ParseAddr(host); err == nil || watched {
+				continue
+			}
+			r.names[host] = nil
+			r.wake.Notify()
+		}
 	}
-	return addresses
 }
 
 // run resolves new names at once, and all names every resolveInterval.

@@ -1,7 +1,6 @@
 package dataplane
 
 import (
-	"errors"
 	"net/netip"
 	"slices"
 	"time"
@@ -19,6 +18,7 @@ const maxWithdrawn = 4096
 type withdrawals struct {
 	records []catalog.Datacenter // of all datacenters, in the pass before
 	list    []plan.Withdrawn
+	stored  []plan.Withdrawn // list, as the store has it
 	loaded  bool
 }
 
@@ -26,7 +26,7 @@ type withdrawals struct {
 // that a datacenter announces, also the own one, is not withdrawn.
 func (w withdrawals) next(now time.Time, own catalog.DatacenterName, records []catalog.Datacenter) withdrawals {
 	now = now.Round(0).UTC() // as it is stored
-	after := withdrawals{records: records, loaded: w.loaded}
+	after := withdrawals{records: records, stored: w.stored, loaded: w.loaded}
 	if len(w.list) == 0 && slices.EqualFunc(w.records, records, samePrefixes) {
 		return after
 	}
@@ -62,17 +62,22 @@ func samePrefixes(a, b catalog.Datacenter) bool {
 	return a.Name == b.Name && slices.Equal(a.Prefixes, b.Prefixes)
 }
 
-// withdrawals returns those of the next pass, and stores them before the data plane is
-// what follows from them.
-func (k Kernel) withdrawals(before withdrawals, now time.Time, own catalog.DatacenterName, records []catalog.Datacenter) (withdrawals, error) {
-	var failed error
-	if k.Withdrawn != nil && !before.loaded {
-		before.list, _, failed = k.Withdrawn.Load()
-		before.loaded = true
+// load reads in the first pass what an earlier agent stored. A nil store has nothing.
+func (w *withdrawals) load(store Store[[]plan.Withdrawn]) error {
+	if w.loaded || store == nil {
+		return nil
 	}
-	after := before.next(now, own, records)
-	if k.Withdrawn == nil || slices.Equal(before.list, after.list) {
-		return after, failed
+	list, _, err := store.Load()
+	*w = withdrawals{records: w.records, list: list, stored: list, loaded: true}
+	return err
+}
+
+// save stores the list if it differs from the stored one. A pass calls it before it
+// applies what follows from the list.
+func (w *withdrawals) save(store Store[[]plan.Withdrawn]) error {
+	if store == nil || slices.Equal(w.list, w.stored) {
+		return nil
 	}
-	return after, errors.Join(failed, k.Withdrawn.Save(after.list))
+	w.stored = w.list
+	return store.Save(w.list)
 }

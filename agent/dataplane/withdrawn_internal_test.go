@@ -94,8 +94,9 @@ func TestWithdrawnPrefixesOutliveTheAgentAndNotTheMembership(t *testing.T) {
 	start, alone := time.Date(2026, 1, 2, 3, 4, 5, 678, time.Local), []catalog.Datacenter{record("east")}
 	pass := func(w withdrawals, after time.Duration, records []catalog.Datacenter) withdrawals {
 		t.Helper()
-		w, err := k.withdrawals(w, start.Add(after), "east", records)
-		require.NoError(t, err)
+		require.NoError(t, w.load(k.Withdrawn))
+		w = w.next(start.Add(after), "east", records)
+		require.NoError(t, w.save(k.Withdrawn))
 		return w
 	}
 	w := pass(withdrawals{}, 0, []catalog.Datacenter{record("east"), record("west", "10.2.0.0/16")})

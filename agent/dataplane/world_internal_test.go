@@ -177,7 +177,7 @@ func newGatewayWorld(t *testing.T) *gatewayWorld {
 		Catalog:   w.catalog,
 		Trust:     trustAll{},
 		Registrar: w.registrar,
-		Liveness:  w.liveness,
+		Liveness:  Liveness{Prober: w.liveness, ReceivedCounters: w.liveness, LocalSessions: w.liveness},
 		PathMTU:   w.pathMTU,
 		Host:      w.host,
 		Site:      StaticSite(dc.Prefixes),

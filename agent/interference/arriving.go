@@ -67,7 +67,7 @@ func (p Paths) misrouted(q PathQuery, found routes.Lookup) (plan.Problem, bool) 
 		return plan.Problem{
 			Code:     "traffic-diverted",
 			Severity: plan.Error,
-			Subject:  "datacenter " + string(q.Datacenter),
+			Subject:  plan.DatacenterSubject(q.Datacenter),
 			Message:  fmt.Sprintf("%s from datacenter %s to pods of this host %s: the cause is rule %q%s", packetsOf(r), q.Datacenter, what, r, pointing(", which", how, r)),
 			Remedy:   fmt.Sprintf("run %s rule del %s, or exclude the packets from it", ipCommand(q.Destination), r),
 		}, true

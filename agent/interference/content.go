@@ -66,7 +66,7 @@ func (p Paths) concluded(r routes.ForeignRule, dc catalog.DatacenterName, to net
 	return plan.Problem{
 		Code:     "traffic-diverted",
 		Severity: plan.Warning,
-		Subject:  "datacenter " + string(dc),
+		Subject:  plan.DatacenterSubject(dc),
 		Message: fmt.Sprintf("%s to datacenter %s %s: the cause is rule %q, which precedes Meshway's rule %d%s; "+
 			"the kernel looks up no such packets, so that this follows from the rule and its table",
 			r.Packets(), dc, e.what, r, p.Config.Routing.RulePriority, e.how),

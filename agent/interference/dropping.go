@@ -47,7 +47,7 @@ func (p Paths) dropped(q PathQuery) (plan.Problem, bool) {
 		return plan.Problem{
 			Code:     "traffic-diverted",
 			Severity: plan.Error,
-			Subject:  "datacenter " + string(q.Datacenter),
+			Subject:  plan.DatacenterSubject(q.Datacenter),
 			Message: fmt.Sprintf("%s to datacenter %s are dropped: the cause is rule %q, which precedes Meshway's rule %d%s",
 				packetsOf(r), q.Datacenter, r, p.Config.Routing.RulePriority, pointing(" and", how, r)),
 			Remedy: remedy,

@@ -97,7 +97,7 @@ func (p Paths) marked(q PathQuery, found routes.Lookup) (plan.Problem, bool) {
 		problem = plan.Problem{
 			Code:     "traffic-diverted",
 			Severity: plan.Error,
-			Subject:  "datacenter " + string(q.Datacenter),
+			Subject:  plan.DatacenterSubject(q.Datacenter),
 			Message: fmt.Sprintf("packets to datacenter %s %s: the cause is %s, which gives them the mark %#x, and packets with routing.mark %#x do not use Meshway's routes",
 				q.Datacenter, where, by, q.Mark, p.Config.Routing.Mark),
 			Remedy: unmarking(by) + ", or set routing.mark to a bit that no other program sets",

@@ -84,7 +84,7 @@ func (p Paths) byForeignRoute(q PathQuery, found routes.Lookup) (plan.Problem, b
 	return plan.Problem{
 		Code:     "traffic-diverted",
 		Severity: plan.Error,
-		Subject:  "datacenter " + string(q.Datacenter),
+		Subject:  plan.DatacenterSubject(q.Datacenter),
 		Message:  fmt.Sprintf("packets to datacenter %s are dropped: the cause is %s", q.Datacenter, cause),
 		Remedy:   remedy,
 	}, true
@@ -122,7 +122,7 @@ func (p Paths) diverted(q PathQuery, by routes.ForeignRule, found routes.Lookup,
 	return plan.Problem{
 		Code:     "traffic-diverted",
 		Severity: plan.Error,
-		Subject:  "datacenter " + string(q.Datacenter),
+		Subject:  plan.DatacenterSubject(q.Datacenter),
 		Message:  fmt.Sprintf("%s to datacenter %s %s: the cause is %s", packetsOf(by), q.Datacenter, where, cause),
 		Remedy:   remedy,
 	}

@@ -69,7 +69,7 @@ func open(cfg memberConfig) (*Member, error) {
 		Changed:    m.TopologyChanged,
 		Index:      func() uint64 { return m.node.View().Index() },
 		Sockets:    cfg.sockets,
-		Service:    &service{member: m, refuse: cfg.refuse},
+		Service:    controlService(&service{member: m, refuse: cfg.refuse}),
 		Known:      (&knownAddresses{view: m.View}).contains,
 		Addresses:  m.addresses,
 		Sentinels:  Sentinels(),

@@ -27,9 +27,12 @@ type service struct {
 	refuse func(catalog.Datacenter, catalog.Gateway) error
 }
 
-var _ control.Service = (*service)(nil)
+// controlService returns s as what the control port serves.
+func controlService(s *service) control.Service {
+	return control.Service{Admissions: s, Copies: s, Leadership: s, Consensus: s}
+}
 
-// Join implements control.Service.
+// Join implements control.Admissions.
 func (s *service) Join(ctx context.Context, request *controlpb.JoinRequest) (*controlpb.JoinResponse, error) {
 	join, err := joinCommand(request)
 	if err != nil {
@@ -144,17 +147,17 @@ func joinCommand(request *controlpb.JoinRequest) (catalog.JoinRequest, error) {
 	}, nil
 }
 
-// Apply implements control.Service.
+// Apply implements control.Consensus.
 func (s *service) Apply(ctx context.Context, commands []*catalogpb.Command) ([]catalog.Result, error) {
 	return s.member.node.ApplyForwarded(ctx, commands)
 }
 
-// ReadIndex implements control.Service.
+// ReadIndex implements control.Consensus.
 func (s *service) ReadIndex(ctx context.Context, lease bool) (uint64, error) {
 	return s.member.node.ReadIndex(ctx, lease)
 }
 
-// Electorate implements control.Service.
+// Electorate implements control.Leadership.
 func (s *service) Electorate() (*controlpb.ElectorateResponse, error) {
 	electorate, err := s.member.node.Electorate()
 	if err != nil {
@@ -167,7 +170,7 @@ func (s *service) Electorate() (*controlpb.ElectorateResponse, error) {
 	return response, nil
 }
 
-// LeaderOperation implements control.Service. An operator of one gateway may
+// LeaderOperation implements control.Leadership. An operator of one gateway may
 // operate the leader from any gateway.
 func (s *service) LeaderOperation(ctx context.Context, from catalog.GatewayID, operation *controlpb.LeaderOperationRequest) error {
 	op, err := readOperation(operation)
@@ -178,7 +181,6 @@ func (s *service) LeaderOperation(ctx context.Context, from catalog.GatewayID, o
 	if op.Kind == consensus.Abstain {
 		op.Target = from // no other datacenter than its own
 	}
-	s.member.log.Info("running a leader operation that gateway "+string(from)+" requested", "operation", op.Kind, "gateway", op.Target)
 	return s.member.node.LeaderOperation(ctx, op)
 }
 
@@ -199,7 +201,7 @@ func readOperation(request *controlpb.LeaderOperationRequest) (consensus.LeaderO
 	}
 }
 
-// Enrol implements control.Service.
+// Enrol implements control.Admissions.
 func (s *service) Enrol(ctx context.Context, gateway catalog.Gateway, lookupOnly bool) (*controlpb.EnrolResponse, error) {
 	view, _, err := s.member.node.Read(ctx, consensus.LeaseRead)
 	if err != nil {

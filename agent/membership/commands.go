@@ -13,7 +13,6 @@ import (
 	"github.com/meshway/meshway/agent/membership/internal/noaddress"
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/agent/plan/gatewayplan"
-	"github.com/meshway/meshway/agent/status"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/allowlist"
 )
@@ -61,7 +60,7 @@ func (a *Agent) becomeMember(ctx context.Context, admit func(member.JoinRequest)
 	request, err := a.joinRequest(ctx)
 	if err == nil {
 		err = a.shared.withLock(ctx, func() error {
-			return a.runner.change(ctx, status.Joining, func() error { return admit(request) })
+			return a.runner.change(ctx, joining, func() error { return admit(request) })
 		})
 	}
 	if err != nil {

@@ -15,9 +15,9 @@ const (
 	// it doubles up to maxRetryInterval, which is short, so that a token that
 	// arrives late is used soon.
 	retryInterval, maxRetryInterval = time.Second, 10 * time.Second
-	// silenceGrace is how long a gateway has no leader, or no tunnel, before it
+	// cutOffGrace is how long a gateway has no leader, or no tunnel, before it
 	// checks whether it was removed.
-	silenceGrace = 15 * time.Second
+	cutOffGrace = 15 * time.Second
 	// removalCheckInterval is the time between two such requests.
 	removalCheckInterval = time.Minute
 	// absenceGrace is how long a host is no gateway before the others remove it.
@@ -64,8 +64,9 @@ type memberSituation struct {
 	gateways         []string // of the datacenter in the catalog
 }
 
-// history is what decisions depend on besides the situation: since when
-// conditions hold. The zero value is that of a start.
+// history is what decisions depend on besides the situation: since when conditions
+// hold, and how earlier decisions ended. decide and after alone change it. The zero
+// value is that of a start.
 type history struct {
 	joined           bool                 // this gateway has been a member: the token is used
 	leaderlessSince  time.Time            // zero: there is a leader
@@ -73,6 +74,42 @@ type history struct {
 	removalChecked   time.Time            // last time that removal was checked
 	stateFailedSince time.Time            // since when the shared state cannot be read or written; zero: it can
 	absentSince      map[string]time.Time // since when a gateway of the catalog is no gateway host
+	failures         int                  // consecutive failed attempts to become a member
+	refusedToken     string               // the token that would be refused again
+}
+
+// outcome is what the execution of a decision resulted in, as far as later decisions
+// depend on it.
+type outcome struct {
+	failed       bool   // the gateway is to be a member and is not: decide again soon
+	refusedToken string // a token that would be refused again; empty: none
+	stateWritten bool   // the shared state was written, unless stateErr is set
+	stateErr     error
+	at           time.Time // of the write
+}
+
+// after returns the history of the next decision after the outcome of this one.
+func (h history) after(o outcome) history {
+	h.failures++
+	if !o.failed {
+		h.failures = 0
+	}
+	if o.refusedToken != "" {
+		h.refusedToken = o.refusedToken
+	}
+	switch {
+	case !o.stateWritten:
+	case o.stateErr == nil:
+		h.stateFailedSince = time.Time{}
+	case h.stateFailedSince.IsZero():
+		h.stateFailedSince = o.at
+	}
+	return h
+}
+
+// retryAfter returns the time after a failed attempt to become a member.
+func (h history) retryAfter() time.Duration {
+	return min(retryInterval<<min(h.failures, 10), maxRetryInterval)
 }
 
 // decision is what to do in a situation.
@@ -148,7 +185,7 @@ func decideInside(h history, s situation) (action, history) {
 	if h.leaderlessSince.IsZero() {
 		h.leaderlessSince = s.now
 	}
-	waited := s.now.Sub(h.leaderlessSince) >= silenceGrace || m.datacenterListed && !m.listed
+	waited := s.now.Sub(h.leaderlessSince) >= cutOffGrace || m.datacenterListed && !m.listed
 	if waited && s.shared.Membership != nil && s.shared.Membership.FederationID == m.federationID {
 		return doConfirm, h
 	}
@@ -165,7 +202,7 @@ func decideRemovalCheck(h history, s situation) (check, connected bool, after hi
 	if h.cutOffSince.IsZero() {
 		h.cutOffSince, h.removalChecked = s.now, time.Time{}
 	}
-	check = s.now.Sub(h.cutOffSince) >= silenceGrace && s.now.Sub(h.removalChecked) >= removalCheckInterval
+	check = s.now.Sub(h.cutOffSince) >= cutOffGrace && s.now.Sub(h.removalChecked) >= removalCheckInterval
 	if check {
 		h.removalChecked = s.now
 	}

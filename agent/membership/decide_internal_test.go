@@ -57,11 +57,11 @@ func TestDecisionFollowsFromTheSituation(t *testing.T) {
 		"member, removed, but of another federation":      {member: in(func(m *memberSituation) { m.listed = false }), shared: identity.SharedState{}, want: doPublishState},
 		"member, the datacenter is not in the catalog":    {member: in(func(m *memberSituation) { m.listed, m.datacenterListed = false, false }), shared: identity.SharedState{Membership: member}, want: doPublishState},
 		"member, no leader yet":                           {member: in(func(m *memberSituation) { m.leader = false }), shared: identity.SharedState{Membership: member}, want: doPublishState},
-		"member, no leader for less than the grace":       {history: history{leaderlessSince: now.Add(1 - silenceGrace)}, member: in(func(m *memberSituation) { m.leader = false }), shared: identity.SharedState{Membership: member}, want: doPublishState},
-		"member, no leader for the grace":                 {history: history{leaderlessSince: now.Add(-silenceGrace)}, member: in(func(m *memberSituation) { m.leader = false }), shared: identity.SharedState{Membership: member}, want: doConfirm},
-		"member, no leader, of another federation":        {history: history{leaderlessSince: now.Add(-silenceGrace)}, member: in(func(m *memberSituation) { m.leader = false }), shared: identity.SharedState{Membership: &identity.DatacenterMembership{FederationID: "g"}}, want: doPublishState},
-		"member, no leader for the grace, but locked":     {history: history{leaderlessSince: now.Add(-silenceGrace)}, member: in(func(m *memberSituation) { m.leader = false }), shared: identity.SharedState{Membership: member, Lock: other}, want: doNothing},
-		"member, no leader for the grace, but it is left": {history: history{leaderlessSince: now.Add(-silenceGrace)}, member: in(func(m *memberSituation) { m.leader = false }), shared: identity.SharedState{Left: "f"}, want: doDismantle},
+		"member, no leader for less than the grace":       {history: history{leaderlessSince: now.Add(1 - cutOffGrace)}, member: in(func(m *memberSituation) { m.leader = false }), shared: identity.SharedState{Membership: member}, want: doPublishState},
+		"member, no leader for the grace":                 {history: history{leaderlessSince: now.Add(-cutOffGrace)}, member: in(func(m *memberSituation) { m.leader = false }), shared: identity.SharedState{Membership: member}, want: doConfirm},
+		"member, no leader, of another federation":        {history: history{leaderlessSince: now.Add(-cutOffGrace)}, member: in(func(m *memberSituation) { m.leader = false }), shared: identity.SharedState{Membership: &identity.DatacenterMembership{FederationID: "g"}}, want: doPublishState},
+		"member, no leader for the grace, but locked":     {history: history{leaderlessSince: now.Add(-cutOffGrace)}, member: in(func(m *memberSituation) { m.leader = false }), shared: identity.SharedState{Membership: member, Lock: other}, want: doNothing},
+		"member, no leader for the grace, but it is left": {history: history{leaderlessSince: now.Add(-cutOffGrace)}, member: in(func(m *memberSituation) { m.leader = false }), shared: identity.SharedState{Left: "f"}, want: doDismantle},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := situation{now: now, gateway: "a", token: c.token, siblings: !c.alone, guards: c.guards, shared: c.shared, sharedErr: c.stateErr, member: c.member}

@@ -17,7 +17,6 @@ import (
 	"github.com/meshway/meshway/agent/member"
 	"github.com/meshway/meshway/agent/notify"
 	"github.com/meshway/meshway/agent/plan"
-	"github.com/meshway/meshway/agent/status"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 	"github.com/meshway/meshway/routes/routestest"
@@ -77,7 +76,7 @@ type reconcilerWorld struct {
 	listedOK   bool
 	listedErr  error
 	removed    []catalog.GatewayID // result of removedBy
-	states     []status.State      // during changes
+	states     []membershipState   // during changes
 	left       plan.Left           // of member
 }
 

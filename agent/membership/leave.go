@@ -10,7 +10,6 @@ import (
 	"github.com/meshway/meshway/agent/member"
 	"github.com/meshway/meshway/agent/membership/internal/removal"
 	"github.com/meshway/meshway/agent/plan"
-	"github.com/meshway/meshway/agent/status"
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
@@ -47,7 +46,7 @@ func (a *Agent) Leave(ctx context.Context, o LeaveOptions, progress member.Progr
 	defer a.runner.command.Unlock()
 	if p := r.removed.Load(); o.Force && p != nil && p.Code == removal.CodeGateway {
 		progress("forgotten", "the federation removed this gateway before, but not its datacenter: this gateway enrols again")
-		return a.runner.change(ctx, status.Leaving, a.admission.Forget)
+		return a.runner.change(ctx, leaving, a.admission.Forget)
 	}
 	left, err := a.awaitLeaving(ctx, r)
 	if err != nil {
@@ -96,7 +95,7 @@ func (a *Agent) releaseOutside(ctx context.Context, progress member.Progress) (b
 
 // release removes what drops packets. The caller holds the lock of commands.
 func (a *Agent) release(ctx context.Context, progress member.Progress) error {
-	err := a.runner.change(ctx, status.Leaving, func() error {
+	err := a.runner.change(ctx, leaving, func() error {
 		return dataplane.CleanUp(ctx, a.cfg.Kernel, a.cfg.File.Routing.Table)
 	})
 	if err == nil {
@@ -108,7 +107,7 @@ func (a *Agent) release(ctx context.Context, progress member.Progress) error {
 // notEnrolled returns the membership of the datacenter if this gateway has none; nil
 // otherwise. A membership that a command has stopped, to change or to end it, is one.
 func (a *Agent) notEnrolled() *identity.DatacenterMembership {
-	if a.cfg.Siblings == nil || a.runner.current() != nil || a.runner.currentState() == status.Leaving {
+	if a.cfg.Siblings == nil || a.runner.current() != nil || a.runner.currentState() == leaving {
 		return nil
 	}
 	if _, enrolled, err := a.cfg.Identity.Membership(); err != nil || enrolled {
@@ -166,7 +165,7 @@ func (a *Agent) leaveCatalog(ctx context.Context, r *running, force bool, progre
 // dismantle removes what belongs to the federation from this host, and guards left
 // unless it is released. The membership is removed last: an interrupted leave is repeated.
 func (a *Agent) dismantle(ctx context.Context, left plan.Left, release bool, progress member.Progress) error {
-	return a.runner.change(ctx, status.Leaving, func() error {
+	return a.runner.change(ctx, leaving, func() error {
 		if release {
 			left = plan.Left{}
 		}
@@ -206,5 +205,5 @@ func (a *Agent) Demote(ctx context.Context) error {
 	if err := r.member.AwaitTransfer(ctx); err != nil {
 		a.cfg.Log.Warn("failed to transfer the leadership of the catalog", "err", err)
 	}
-	return a.runner.change(ctx, status.Leaving, a.admission.Forget)
+	return a.runner.change(ctx, leaving, a.admission.Forget)
 }

@@ -7,7 +7,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/meshway/meshway/agent/status"
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
@@ -28,7 +27,7 @@ func TestCommandsDuringALeaveDoNotActOnTheMembershipThatEnds(t *testing.T) {
 		require.NoError(t, w.store.SaveMembership(w.membership()))
 		w.siblings.state = w.shared()
 		require.True(t, w.runner.command.TryLock())
-		require.NoError(t, w.runner.change(t.Context(), status.Leaving, func() error {
+		require.NoError(t, w.runner.change(t.Context(), leaving, func() error {
 			_, err := w.Recover(t.Context(), RecoverRequest{})
 			assert.Equal(t, codeBusy, codeOf(err), "recover")
 			for _, stage := range []string{"the membership is on disk", "the membership is forgotten"} {
@@ -47,7 +46,7 @@ func TestLeaveDuringARecoveryDoesNotEndTheMembershipOfTheDatacenter(t *testing.T
 		require.NoError(t, w.store.SaveMembership(w.membership()))
 		w.siblings.state = w.shared()
 		require.True(t, w.runner.command.TryLock())
-		require.NoError(t, w.runner.change(t.Context(), status.Joining, func() error {
+		require.NoError(t, w.runner.change(t.Context(), joining, func() error {
 			assert.Equal(t, codeBusy, codeOf(w.Leave(t.Context(), LeaveOptions{Force: true}, noProgress)))
 			return nil
 		}))

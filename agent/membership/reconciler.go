@@ -3,6 +3,7 @@ package membership
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -12,8 +13,8 @@ import (
 	"github.com/meshway/meshway/agent/membership/internal/removal"
 	"github.com/meshway/meshway/agent/notify"
 	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/problemlog"
 	"github.com/meshway/meshway/agent/registrar"
-	"github.com/meshway/meshway/agent/status"
 	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
@@ -24,10 +25,8 @@ import (
 // (decide.go) and executes the decision. One goroutine owns it.
 type reconciler struct {
 	*Agent
-	remote       remoteCalls
-	history      history
-	failures     int    // consecutive failed attempts to become a member
-	refusedToken string // the token that would be refused again
+	remote  remoteCalls
+	history history
 }
 
 // remoteCalls are the requests to other hosts that a decision causes. Tests
@@ -84,8 +83,8 @@ func (r *reconciler) pass(ctx context.Context) time.Duration {
 	return r.reconcileIn(ctx, m, s)
 }
 
-// reconcileIn decides in situation s and executes the decision. m is nil outside
-// of a federation.
+// reconcileIn decides in situation s, executes the decision, and adds the outcome to
+// the history. m is nil outside of a federation.
 func (r *reconciler) reconcileIn(ctx context.Context, m *running, s situation) time.Duration {
 	var d decision
 	d, r.history = decide(r.history, s)
@@ -93,21 +92,25 @@ func (r *reconciler) reconcileIn(ctx context.Context, m *running, s situation) t
 		r.shared.setProblem(s.sharedErr, r.history.stateFailedSince, s.now)
 	}
 	if m != nil {
-		r.failures = 0
 		r.setJoinProblem(nil)
 		if r.checkRemoval(ctx, m, d) {
 			r.reconcile.Notify() // the requests took seconds: the situation is another one
+			r.history = r.history.after(outcome{})
 			return checkInterval
 		}
-		r.executeInside(ctx, m, s, d)
+		o := r.executeInside(ctx, m, s, d.action)
+		r.history = r.history.after(o)
+		if o.stateWritten {
+			r.shared.setProblem(o.stateErr, r.history.stateFailedSince, o.at)
+			r.removeAbsent(ctx, m, d.absent)
+		}
 		return checkInterval
 	}
-	if r.executeOutside(ctx, s, d.action) {
-		r.failures = 0
-		return checkInterval
+	o, wait := r.executeOutside(ctx, s, d.action), checkInterval
+	if o.failed {
+		wait = r.history.retryAfter()
 	}
-	wait := min(retryInterval<<min(r.failures, 10), maxRetryInterval)
-	r.failures++
+	r.history = r.history.after(o)
 	return wait
 }
 
@@ -145,51 +148,48 @@ func (r *reconciler) gather(m *running) situation {
 }
 
 // executeOutside executes the decision for a gateway that is in no federation.
-// It returns false if the decision is to be made again soon.
-func (r *reconciler) executeOutside(ctx context.Context, s situation, do action) bool {
+func (r *reconciler) executeOutside(ctx context.Context, s situation, do action) outcome {
 	switch do {
 	case doRetry:
-		return false
+		return outcome{failed: true}
 	case doEnrol:
-		return r.enrol(ctx, s.shared)
+		return outcome{failed: !r.enrol(ctx, s.shared)}
 	case doRelease:
 		r.followRelease(ctx)
-		return true
+		return outcome{}
 	case doJoin:
-		r.joinWithToken(ctx)
-		return r.runner.current() != nil
+		refused := r.joinWithToken(ctx)
+		return outcome{refusedToken: refused, failed: r.runner.current() == nil}
 	default:
 		r.setJoinProblem(nil)
-		return true
+		return outcome{}
 	}
 }
 
 // executeInside executes the decision for a member.
-func (r *reconciler) executeInside(ctx context.Context, m *running, s situation, d decision) {
-	switch d.action {
+func (r *reconciler) executeInside(ctx context.Context, m *running, s situation, do action) outcome {
+	switch do {
 	case doDismantle:
 		r.followLeave(ctx, m, s.shared.Released)
-		return
+		return outcome{}
 	case doConfirm:
 		listed, err := r.remote.listed(ctx, s.shared)
 		if err == nil && !listed {
 			r.enrolAgain(ctx)
-			return
+			return outcome{}
 		}
 		r.reportUndecided(m, err)
 	case doPublishState:
 	default:
-		return
+		return outcome{}
 	}
 	err := r.remote.publish(ctx, m)
-	now := time.Now()
-	if err == nil {
-		r.history.stateFailedSince = time.Time{}
-	} else if r.history.stateFailedSince.IsZero() {
-		r.history.stateFailedSince = now
-	}
-	r.shared.setProblem(err, r.history.stateFailedSince, now)
-	for _, name := range d.absent {
+	return outcome{stateWritten: true, stateErr: err, at: time.Now()}
+}
+
+// removeAbsent removes the gateways that another reading confirms to be absent.
+func (r *reconciler) removeAbsent(ctx context.Context, m *running, absent []string) {
+	for _, name := range absent {
 		if r.confirmAbsent(ctx, name) {
 			r.removeGateway(ctx, m, catalog.NewGatewayID(r.cfg.File.Datacenter, name))
 		}
@@ -208,7 +208,7 @@ func (r *reconciler) enrol(ctx context.Context, shared identity.SharedState) boo
 	}
 	request, err := r.joinRequest(ctx)
 	if err == nil {
-		err = r.runner.change(ctx, status.Joining, func() error { return r.remote.enrol(ctx, shared, request, r.logStep) })
+		err = r.runner.change(ctx, joining, func() error { return r.remote.enrol(ctx, shared, request, r.logStep) })
 	}
 	if err != nil && ctx.Err() == nil {
 		problem := r.enrolProblem(err)
@@ -237,24 +237,25 @@ func (r *reconciler) enrolProblem(err error) plan.Problem {
 }
 
 // joinWithToken joins with the configured token unless it would be refused
-// again.
-func (r *reconciler) joinWithToken(ctx context.Context) {
+// again. It returns a token that would be; empty: none.
+func (r *reconciler) joinWithToken(ctx context.Context) (refused string) {
 	token, err := r.cfg.Token()
 	if err != nil {
 		problem := tokenMissing(err)
 		r.setJoinProblem(&problem)
-		return
+		return ""
 	}
-	if token == r.refusedToken {
-		return
+	if token == r.history.refusedToken {
+		return token
 	}
 	problem, final := joinFailure(r.Join(ctx, token, r.logStep))
 	if problem != nil {
 		r.setJoinProblem(problem)
 	}
 	if final {
-		r.refusedToken = token
+		return token
 	}
+	return ""
 }
 
 func tokenMissing(err error) plan.Problem {
@@ -297,7 +298,7 @@ func (r *reconciler) setJoinProblem(p *plan.Problem) {
 	}
 	r.published.Notify()
 	if p != nil {
-		r.cfg.Log.Warn(p.Message, "code", p.Code, "subject", p.Subject, "remedy", p.Remedy)
+		problemlog.Write(r.cfg.Log, slog.LevelWarn, *p)
 	}
 }
 
@@ -309,7 +310,7 @@ func (r *reconciler) enrolAgain(ctx context.Context) {
 	}
 	defer r.runner.command.Unlock()
 	r.cfg.Log.Warn("this gateway was removed from the catalog; it enrols again")
-	if err := r.runner.change(ctx, status.Leaving, r.admission.Forget); err != nil {
+	if err := r.runner.change(ctx, leaving, r.admission.Forget); err != nil {
 		r.cfg.Log.Error("failed to remove the stored membership, which has ended", "err", err)
 	}
 }

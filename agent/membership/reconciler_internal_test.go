@@ -46,7 +46,7 @@ func TestGatewayEnrolsIfItsDatacenterIsAMember(t *testing.T) {
 			assert.Equal(t, []string{"enrolment-failed"}, w.codes())
 		}
 		assert.Contains(t, w.Status().Problems[0].Remedy, "rename it")
-		assert.Equal(t, status.Joining, w.states[0])
+		assert.Equal(t, joining, w.states[0])
 		assert.Equal(t, status.Standalone, w.Status().State, "after a failure")
 
 		w.enrolErr, w.calls = nil, nil
@@ -220,7 +220,7 @@ func TestRemovalOfTheDatacenterIsReportedUntilItIsConnected(t *testing.T) {
 		cutOff := func(s *situation) { s.member.cutOff, s.member.leader = true, false }
 		w.inside(t, cutOff)
 		assert.Equal(t, []string{"publish"}, w.take())
-		time.Sleep(silenceGrace)
+		time.Sleep(cutOffGrace)
 		w.removed = []catalog.GatewayID{"west/gw"}
 		require.Empty(t, w.reconcile)
 		w.inside(t, cutOff)

@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/meshway/meshway/agent/membership/internal/recovery"
-	"github.com/meshway/meshway/agent/status"
 	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
 )
@@ -39,7 +38,7 @@ func (a *Agent) Recover(ctx context.Context, request RecoverRequest) (Recovery, 
 		return done, nil
 	}
 	a.cfg.Log.Warn("recovering the catalog with other voters", "voters", request.Voters, "former", done.Former)
-	err = a.runner.change(ctx, status.Joining, func() (err error) {
+	err = a.runner.change(ctx, joining, func() (err error) {
 		done.Backup, err = a.admission.Recover(request.Voters)
 		return err
 	})

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 
 	"github.com/meshway/meshway/agent/member"
 	"github.com/meshway/meshway/agent/membership/internal/removal"
 	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/problemlog"
 	"github.com/meshway/meshway/agent/suggest"
 	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
@@ -104,7 +106,7 @@ func (r *reconciler) checkRemoval(ctx context.Context, m *running, d decision) b
 // gateway.
 func (r *reconciler) setRemoved(m *running, problem plan.Problem) {
 	if before := m.removed.Swap(&problem); before == nil || before.Code != problem.Code {
-		r.cfg.Log.Error(problem.Message, "code", problem.Code, "subject", problem.Subject, "remedy", problem.Remedy)
+		problemlog.Write(r.cfg.Log, slog.LevelError, problem)
 	}
 	r.published.Notify()
 }

@@ -58,6 +58,30 @@ func (r *running) runParts(ctx context.Context) error {
 	return group.Wait()
 }
 
+// membershipState is the state of record; the status shows it.
+type membershipState int32
+
+const (
+	standalone membershipState = iota // in no federation
+	joining
+	isMember
+	leaving
+)
+
+// shown returns the state as the status shows it.
+func (s membershipState) shown() status.State {
+	switch s {
+	case joining:
+		return status.Joining
+	case isMember:
+		return status.Member
+	case leaving:
+		return status.Leaving
+	default:
+		return status.Standalone
+	}
+}
+
 // runner runs one membership after the other. A change replaces the membership
 // while none runs.
 type runner struct {
@@ -67,7 +91,7 @@ type runner struct {
 	published func()                      // called when the state changes
 	command   commandLock
 	changes   chan change
-	state     atomic.Value // status.State
+	state     atomic.Int32 // a membershipState
 	active    atomic.Pointer[running]
 }
 
@@ -88,14 +112,14 @@ func (c change) finish(err error) {
 
 func newRunner(open func() (*running, error), idle func(context.Context) error, switched, published func()) *runner {
 	r := &runner{open: open, idle: idle, switched: switched, published: published, changes: make(chan change)}
-	r.state.Store(status.Standalone)
+	r.state.Store(int32(standalone))
 	return r
 }
 
 // current returns the membership that runs; nil: none.
 func (r *runner) current() *running { return r.active.Load() }
 
-func (r *runner) currentState() status.State { return r.state.Load().(status.State) }
+func (r *runner) currentState() membershipState { return membershipState(r.state.Load()) }
 
 // busy reports whether a command holds the membership.
 func (r *runner) busy() bool { return r.command.held.Load() }
@@ -140,11 +164,11 @@ func (r *runner) run(ctx context.Context, opened func()) error {
 }
 
 func (r *runner) begin(m *running) {
-	state := status.Member
+	state := isMember
 	if m == nil {
-		state = status.Standalone
+		state = standalone
 	}
-	r.state.Store(state)
+	r.state.Store(int32(state))
 	r.active.Store(m)
 	r.published()
 }
@@ -176,9 +200,9 @@ func (r *runner) serve(ctx context.Context, m *running) (change, error) {
 
 // change stops the membership, calls do, and starts the membership that then
 // exists. Meanwhile the state is the given one.
-func (r *runner) change(ctx context.Context, state status.State, do func() error) error {
+func (r *runner) change(ctx context.Context, state membershipState, do func() error) error {
 	c := change{do: do, done: make(chan error, 1)}
-	before := r.state.Swap(state)
+	before := r.state.Swap(int32(state))
 	select {
 	case r.changes <- c:
 	case <-ctx.Done():

@@ -8,8 +8,6 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
-	"github.com/meshway/meshway/agent/status"
 )
 
 func TestACheckForACommandDoesNotRefuseAnother(t *testing.T) {
@@ -65,14 +63,14 @@ func TestChangeRunsBetweenMemberships(t *testing.T) {
 		published := 0
 		r := newRunner(nil, func(context.Context) error { return nil }, func() {}, func() { published++ })
 		startRunner(t, r)
-		assert.Equal(t, status.Standalone, r.currentState())
+		assert.Equal(t, standalone, r.currentState())
 		before := published
-		err := r.change(t.Context(), status.Joining, func() error {
-			assert.Equal(t, status.Joining, r.currentState())
+		err := r.change(t.Context(), joining, func() error {
+			assert.Equal(t, joining, r.currentState())
 			return assert.AnError
 		})
 		require.ErrorIs(t, err, assert.AnError)
-		assert.Equal(t, status.Standalone, r.currentState())
+		assert.Equal(t, standalone, r.currentState())
 		synctest.Wait()
 		assert.Greater(t, published, before)
 	})
@@ -82,8 +80,8 @@ func TestChangeThatIsCancelledRestoresTheState(t *testing.T) {
 	r := newRunner(nil, nil, nil, nil) // it does not run
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	require.ErrorIs(t, r.change(ctx, status.Leaving, nil), context.Canceled)
-	assert.Equal(t, status.Standalone, r.currentState())
+	require.ErrorIs(t, r.change(ctx, leaving, nil), context.Canceled)
+	assert.Equal(t, standalone, r.currentState())
 }
 
 func TestAwaitReturnsWhenTheConditionIsMetOrTheContextEnds(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"github.com/meshway/meshway/agent/identity"
 	"github.com/meshway/meshway/agent/member"
 	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/problemlog"
 	"github.com/meshway/meshway/consensus"
 )
 
@@ -104,7 +105,7 @@ func (s *sharedState) setProblem(err error, since, now time.Time) {
 	}
 	problem := sharedStateProblem(err)
 	if before := s.problem.Swap(&problem); before == nil || *before != problem {
-		s.log.Warn(problem.Message, "code", problem.Code, "subject", problem.Subject, "remedy", problem.Remedy)
+		problemlog.Write(s.log, slog.LevelWarn, problem)
 	}
 	s.published()
 }

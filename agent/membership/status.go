@@ -24,7 +24,7 @@ func (a *Agent) Status() status.Snapshot {
 		At:        now,
 		StartedAt: a.startedAt,
 		Version:   build.Current().Version,
-		State:     a.runner.currentState(),
+		State:     a.runner.currentState().shown(),
 		PublicKey: a.publicKey,
 		Inputs:    plan.Inputs{Self: a.cfg.File.GatewayID(), Config: a.cfg.File, Now: now},
 	}
@@ -46,7 +46,7 @@ func (a *Agent) Status() status.Snapshot {
 	return status.Build(s)
 }
 
-// Changed returns a channel that is closed at the next change of Status.
+// Changed returns a channel that is closed at the next change of Reachability or Status.
 func (a *Agent) Changed() <-chan struct{} { return a.published.Changed() }
 
 // Reachability returns what this gateway observes of the federation, for the
@@ -54,9 +54,9 @@ func (a *Agent) Changed() <-chan struct{} { return a.published.Changed() }
 func (a *Agent) Reachability() plan.Reachability {
 	r := plan.Reachability{Self: a.cfg.File.GatewayID(), State: plan.MembershipChanging}
 	switch state := a.runner.currentState(); {
-	case state == status.Member:
+	case state == isMember:
 		r.State = plan.IsMember
-	case state == status.Standalone && !a.DatacenterIsMember():
+	case state == standalone && !a.DatacenterIsMember():
 		r.State, r.Guarded = plan.NotMember, a.guards()
 	}
 	if m := a.runner.current(); m != nil {
@@ -82,9 +82,9 @@ func (r *running) fill(s *status.Sources) {
 	s.Certificate = r.member.CertificateEnd()
 	s.Consensus = judgePeers(r.member.Status(), self, r.gateway.Sessions())
 	s.Services = r.member.View().CountServices()
-	pending, since, unregistered := r.registrar.Queue()
+	pending, since, rejected := r.registrar.Queue()
 	s.Queue = status.Queue{Pending: pending, Since: since}
-	s.Problems = append(slices.Clip(s.Problems), unregistered...)
+	s.Problems = append(slices.Clip(s.Problems), rejected...)
 	if removed := r.removed.Load(); removed != nil { // the voters of the federation are not to be restored then
 		s.Problems = append(s.Problems, *removed)
 		return

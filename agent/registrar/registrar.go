@@ -20,6 +20,7 @@ import (
 	"github.com/meshway/meshway/agent/config"
 	"github.com/meshway/meshway/agent/notify"
 	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/problemlog"
 	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
@@ -224,7 +225,7 @@ func (r *Registrar) setProblems(problems []plan.Problem) {
 	defer r.mu.Unlock()
 	if !slices.Equal(r.problems, problems) {
 		for _, p := range problems {
-			r.cfg.Log.Warn(p.Message, "code", p.Code, "subject", p.Subject, "remedy", p.Remedy)
+			problemlog.Write(r.cfg.Log, slog.LevelWarn, p)
 		}
 	}
 	r.problems = problems

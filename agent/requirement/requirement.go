@@ -9,13 +9,13 @@ import (
 	"fmt"
 	"log/slog"
 	"os/exec"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/meshway/meshway/agent/notify"
 	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/problemlog"
 )
 
 // The codes of the problems.
@@ -135,19 +135,6 @@ func (w *Watch) met(ctx context.Context) bool {
 	}
 	before := w.Problems()
 	w.problems.Store(&found)
-	for _, p := range found {
-		if !contains(before, p) {
-			w.log.Error(p.Message, "code", p.Code, "subject", p.Subject, "remedy", p.Remedy)
-		}
-	}
-	for _, p := range before {
-		if !contains(found, p) {
-			w.log.Info("resolved: "+p.Message, "code", p.Code, "subject", p.Subject)
-		}
-	}
+	problemlog.WriteChanges(w.log, slog.LevelError, before, found)
 	return len(found) == 0
-}
-
-func contains(problems []plan.Problem, p plan.Problem) bool {
-	return slices.ContainsFunc(problems, func(q plan.Problem) bool { return q.Code == p.Code })
 }

@@ -38,9 +38,9 @@ func compareFindings(a, b Finding) int {
 func (f Finding) subject() string {
 	switch {
 	case f.Gateway != "":
-		return "gateway " + string(catalog.NewGatewayID(f.Datacenter, f.Gateway))
+		return plan.GatewaySubject(catalog.NewGatewayID(f.Datacenter, f.Gateway))
 	case f.Datacenter != "":
-		return "datacenter " + string(f.Datacenter)
+		return plan.DatacenterSubject(f.Datacenter)
 	}
 	return "federation"
 }

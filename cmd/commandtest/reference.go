@@ -28,7 +28,7 @@ func CheckReference(t *testing.T, file string, program *cobra.Command, update bo
 // shows.
 func reference(program *cobra.Command) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "# %s\n\n%s.\n\nGenerated from the program: `make generate`.\n", program.Name(), program.Short)
+	fmt.Fprintf(&b, "# %s\n\n%s.\n\nGenerated from the program: `make generate`. [The glossary](../../agent/doc.go) defines the terms.\n", program.Name(), program.Short)
 	if flags := program.PersistentFlags(); flags.HasAvailableFlags() {
 		fmt.Fprintf(&b, "\n## Flags of all commands\n%s", block(usages(flags)))
 	}

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -107,7 +108,7 @@ func TestTextsArePlainEnglish(t *testing.T) {
 		switch {
 		case err != nil:
 			return err
-		case entry.IsDir() && path != root && strings.HasPrefix(entry.Name(), ".") && entry.Name() != ".ci",
+		case entry.IsDir() && path != root && strings.HasPrefix(entry.Name(), ".") && entry.Name() != ".ci" && entry.Name() != ".github",
 			entry.IsDir() && entry.Name() == "v0.1.0": // manifests of another project
 			return fs.SkipDir
 		case entry.IsDir(), filepath.Base(path) == "english_test.go":
@@ -132,7 +133,12 @@ func isProse(path string) bool {
 	case ".md", ".yaml", ".yml", ".tpl", ".golden", ".proto":
 		return true
 	}
-	return filepath.Base(path) == "Makefile" || filepath.Base(path) == "NOTES.txt"
+	folder := strings.TrimPrefix(filepath.ToSlash(filepath.Dir(path)), root+"/")
+	switch folder {
+	case ".ci", "deploy/package", "deploy/systemd":
+		return true // scripts and units
+	}
+	return slices.Contains([]string{"Makefile", "NOTES.txt", "values.schema.json"}, filepath.Base(path))
 }
 
 func eachLine(path string, check func(path string, line int, text string)) error {

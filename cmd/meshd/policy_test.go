@@ -97,16 +97,16 @@ func TestImportDirections(t *testing.T) {
 			"agent/plan/prefixset": {},
 			"agent/plan/sighting":  {"consensus/catalog"},
 			"agent/plan/tunnelend": {"agent/plan", "routes", "tunnel"},
-			"agent/requirement":    {"agent/notify", "agent/plan"},
+			"agent/requirement":    {"agent/notify", "agent/plan", "agent/problemlog"},
 			"agent/status":         {"agent/config", "agent/notify", "agent/plan", "agent/requirement", "consensus", "consensus/catalog", "routes", "tunnel"},
 			"agent":                {}, // documentation
 			"agent/state":          {},
 			"agent/dataplane": {
-				"agent/build", "agent/config", "agent/interference", "agent/notify", "agent/plan", "agent/plan/gatewayplan", "agent/plan/nodeplan", "agent/requirement", "agent/status",
+				"agent/build", "agent/config", "agent/interference", "agent/notify", "agent/plan", "agent/plan/gatewayplan", "agent/plan/nodeplan", "agent/problemlog", "agent/requirement", "agent/status",
 				"consensus", "consensus/catalog", "consensus/catalog/replica", "routes", "tunnel",
 			}, // adapters come through its ports, from cmd/meshd
 			"agent/registrar": {
-				"agent/config", "agent/notify", "agent/plan",
+				"agent/config", "agent/notify", "agent/plan", "agent/problemlog",
 				"consensus", "consensus/catalog", "consensus/catalog/catalogpb", "consensus/catalog/replica", "consensus/sharedcall",
 			},
 			"agent/member": {
@@ -119,7 +119,7 @@ func TestImportDirections(t *testing.T) {
 				"agent/build", "agent/config", "agent/control", "agent/dataplane", "agent/identity", "agent/member",
 				"agent/membership/internal/noaddress", "agent/membership/internal/noleader", "agent/membership/internal/recovery",
 				"agent/membership/internal/refused", "agent/membership/internal/removal",
-				"agent/notify", "agent/plan", "agent/plan/gatewayplan", "agent/registrar", "agent/rotation", "agent/status", "agent/suggest",
+				"agent/notify", "agent/plan", "agent/plan/gatewayplan", "agent/problemlog", "agent/registrar", "agent/rotation", "agent/status", "agent/suggest",
 				"consensus", "consensus/catalog", "consensus/catalog/allowlist", "consensus/catalog/catalogpb", "consensus/catalog/replica", "consensus/catalog/succession", "tunnel",
 			}, // raft and RPC are inside agent/member
 			"agent/membership/internal/noaddress": {"agent/config", "agent/plan", "consensus/catalog"},
@@ -160,9 +160,53 @@ func TestImportDirections(t *testing.T) {
 				"agent/api/apiclient", "agent/api/apipb", "agent/control/controlpb", "cmd/meshctl/internal/command", "cmd/meshctl/internal/human",
 				"cmd/meshctl/internal/output", "cmd/meshctl/internal/views", "consensus/catalog/catalogpb",
 			},
-			"cmd/meshctl/internal/views": {"agent/build", "agent/control/controlpb", "agent/status", "cmd/meshctl/internal/human", "consensus/catalog/catalogpb"},
+			"cmd/meshctl/internal/views":       {"agent/build", "agent/control/controlpb", "agent/status", "cmd/meshctl/internal/human", "consensus/catalog/catalogpb"},
+			"agent/build":                      {"consensus/catalog"},
+			"agent/control/internal/connqueue": {},
+			"agent/control/internal/limit":     {},
+			"agent/control/sockets":            {"agent/control", "agent/portowner"},
+			"agent/host":                       {"agent/plan", "consensus/catalog", "routes", "tunnel"},
+			"agent/identity":                   {"consensus/catalog", "consensus/catalog/succession", "tunnel", "tunnel/secret"},
+			"agent/liveness":                   {"agent/notify", "agent/plan", "agent/portowner", "tunnel"},
+			"agent/pathmtu":                    {"agent/liveness", "agent/notify", "agent/plan", "consensus/catalog", "routes"},
+			"agent/portowner":                  {},
+			"agent/problemlog":                 {"agent/plan"},
+			"agent/cluster": {
+				"agent/dataplane", "agent/identity", "agent/kube", "agent/kube/inventory", "agent/kube/mcs", "agent/kube/mcs/controller", "agent/kube/meshnode",
+				"agent/kube/property", "agent/member", "agent/membership", "agent/notify", "agent/plan", "agent/status", "consensus/catalog",
+			},
+			// The packages of the cluster have no membership: they act on plan.Reachability.
+			"agent/kube":           {"agent/config", "agent/dataplane", "agent/identity", "agent/notify", "agent/plan", "agent/state", "consensus/catalog"},
+			"agent/kube/election":  {},
+			"agent/kube/inventory": {"agent/config", "agent/dataplane", "agent/kube", "agent/notify", "agent/plan", "agent/state", "consensus/catalog", "tunnel"},
+			"agent/kube/mcs":       {"consensus/catalog", "consensus/catalog/batch", "consensus/catalog/catalogpb", "consensus/catalog/replica"},
+			"agent/kube/mcs/controller": {
+				"agent/kube/election", "agent/kube/mcs", "agent/kube/mcs/namespaces", "agent/notify", "agent/plan", "agent/status",
+				"consensus/catalog", "consensus/catalog/catalogpb", "consensus/catalog/feed", "consensus/catalog/replica",
+			},
+			"agent/kube/mcs/namespaces":       {"agent/kube/mcs", "agent/plan", "consensus/catalog", "consensus/catalog/replica"},
+			"agent/kube/meshnode":             {"agent/dataplane", "agent/kube", "agent/notify", "agent/plan", "agent/plan/prefixset", "agent/state", "tunnel"},
+			"agent/kube/property":             {"agent/kube", "agent/notify", "agent/plan", "agent/problemlog"},
+			"cmd/flagvalue":                   {},
+			"cmd/manual":                      {"agent/build"},
+			"cmd/meshctl/internal/completion": {"agent/control/controlpb", "agent/control/controlpb/controlpbconnect", "cmd/meshctl/internal/views"},
+			"cmd/meshctl/internal/limits":     {"agent/control/controlpb", "consensus/catalog", "consensus/catalog/catalogpb", "consensus/catalog/quota", "consensus/catalog/sponsor"},
+			"cmd/meshctl/internal/recovery":   {"agent/control/controlpb", "agent/control/controlpb/controlpbconnect", "cmd/meshctl/internal/fault", "cmd/meshctl/internal/human"},
+			"consensus/archive":               {"consensus/catalog", "consensus/catalog/catalogpb", "consensus/catalog/replica", "consensus/catalog/snapshot"},
+			"consensus/catalog/batch":         {"consensus/catalog", "consensus/catalog/catalogpb"},
+			"consensus/raftnode": {
+				"consensus", "consensus/archive", "consensus/catalog", "consensus/catalog/budget", "consensus/catalog/catalogpb", "consensus/catalog/entrycheck",
+				"consensus/catalog/feed", "consensus/catalog/quota", "consensus/catalog/replica", "consensus/raftnode/internal/disk", "consensus/raftnode/internal/fsm",
+				"consensus/raftnode/internal/hclogger", "consensus/raftnode/internal/history", "consensus/raftnode/internal/proposals",
+				"consensus/raftnode/internal/quorum", "consensus/raftnode/internal/transport", "consensus/raftnode/internal/voting", "consensus/sharedcall",
+			}, // nothing of the agent
+			"routes/kernel":    {"routes"},
+			"routes/nft":       {"routes", "routes/ruleset"},
+			"tunnel/device":    {"tunnel"},
+			"tunnel/kernel":    {},
+			"tunnel/userspace": {"tunnel/device"},
 			"agent/control": {
-				"agent/control/controlpb", "agent/control/internal/limit", "agent/control/internal/race", "agent/control/controlpb/controlpbconnect", "agent/identity", "agent/rpc",
+				"agent/control/controlpb", "agent/control/internal/connqueue", "agent/control/internal/limit", "agent/control/internal/race", "agent/control/controlpb/controlpbconnect", "agent/identity", "agent/rpc",
 				"agent/notify", "consensus/catalog", "consensus/catalog/catalogpb", "consensus/sharedcall",
 			},
 		} {
@@ -261,6 +305,20 @@ func TestEveryPackageHasADoc(t *testing.T) {
 	for _, p := range listPackages(t) {
 		if generated := strings.HasSuffix(p.ImportPath, "pb") || strings.HasSuffix(p.ImportPath, "connect"); !generated {
 			assert.NotEmpty(t, p.Doc, "%s has no package comment", p.ImportPath)
+		}
+	}
+}
+
+// TestDocumentsLinkTheGlossary checks that a reader of any document finds its terms.
+func TestDocumentsLinkTheGlossary(t *testing.T) {
+	for _, pattern := range []string{"README.md", ".github/CONTRIBUTING.md", "deploy/docs/*.md", "*/*/README.md", "*/*/*/README.md", "*/DESIGN.md", "*/*/DESIGN.md", "*/*/*/DESIGN.md"} {
+		paths, err := filepath.Glob(filepath.Join(root, pattern))
+		require.NoError(t, err)
+		require.NotEmpty(t, paths, pattern)
+		for _, path := range paths {
+			text, err := os.ReadFile(path)
+			require.NoError(t, err)
+			assert.Regexp(t, `glossary\]\([./a-z]*doc\.go\)|doc\.go\) has the glossary`, string(text), "%s links the glossary", path)
 		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/meshway/meshway/agent/notify"
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/agent/portowner"
+	"github.com/meshway/meshway/agent/problemlog"
 	"github.com/meshway/meshway/agent/status"
 )
 
@@ -106,7 +107,7 @@ func (m *port) report(err error) {
 		Remedy:   fmt.Sprintf("stop the process that has the port, or set %s to another address, or to off", m.key),
 	}
 	if last := m.problem.Swap(p); last == nil || last.Message != p.Message {
-		m.log.Warn(p.Message, "code", p.Code, "subject", p.Subject, "remedy", p.Remedy)
+		problemlog.Write(m.log, slog.LevelWarn, *p)
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/meshway/meshway/agent/identity"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/raftnode"
 )
@@ -32,12 +31,7 @@ gateway with the highest index has the newest catalog.`,
 			if output != "text" && output != "json" {
 				return usageError{fmt.Errorf("--output %q is not text or json; see %s --help", output, cmd.CommandPath())}
 			}
-			store, err := identity.Open(dataDir)
-			if err != nil {
-				return err
-			}
-			defer store.Close()
-			unlock, err := lock(dataDir)
+			store, unlock, err := openLocked(dataDir)
 			if err != nil {
 				return err
 			}

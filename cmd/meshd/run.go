@@ -30,6 +30,7 @@ import (
 	"github.com/meshway/meshway/agent/pathmtu"
 	"github.com/meshway/meshway/agent/plaintext"
 	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/problemlog"
 	"github.com/meshway/meshway/agent/registrar"
 	"github.com/meshway/meshway/agent/requirement"
 	"github.com/meshway/meshway/agent/state"
@@ -102,7 +103,7 @@ func run(ctx context.Context, cfg config.Config, name hostName, log *slog.Logger
 	defer unlock()
 	log.Info("meshd starts", "version", build.Current().Version, "datacenter", cfg.Datacenter, "gateway", cfg.Gateway, "dataDir", cfg.DataDir)
 	if p := name.renamed; p != nil {
-		log.Warn(p.Message, "code", p.Code, "subject", p.Subject, "remedy", p.Remedy)
+		problemlog.Write(log, slog.LevelWarn, *p)
 	}
 	if err := lastFirewall(cfg.DataDir).Restore(ctx); err != nil {
 		log.Error("failed to guard the prefixes of other datacenters until the agent has planned", "err", err)
@@ -161,7 +162,7 @@ func (d daemon) runGateway(ctx context.Context, env environment) error {
 	if err != nil {
 		return err
 	}
-	lacks := requirement.NewWatch("gateway "+string(d.cfg.GatewayID()), data.Requirements, d.log)
+	lacks := requirement.NewWatch(plan.GatewaySubject(d.cfg.GatewayID()), data.Requirements, d.log)
 	env.problems = withProblems(programs.problems(metrics.problems(env.problems)), lacks.Problems)
 	registrations := openRegistrations(d.cfg.DataDir)
 	a, err := d.newAgent(data, routing, registrations, env)
@@ -237,13 +238,14 @@ func (d daemon) newAgent(data dataplane.Kernel, routing *kernel.Kernel, registra
 		},
 		Kernel: data,
 		NewLiveness: func() dataplane.Liveness {
-			return liveness.New(liveness.Config{
+			monitor := liveness.New(liveness.Config{
 				Port:       cfg.Liveness.Port,
 				Interval:   cfg.Liveness.Interval,
 				Multiplier: cfg.Liveness.Multiplier,
 				Network:    liveness.UDP{},
 				Log:        log,
 			})
+			return dataplane.Liveness{Prober: monitor, ReceivedCounters: monitor, LocalSessions: monitor}
 		},
 		NewPathMTU: func() dataplane.PathMTU { return pathmtu.New(liveness.UDP{}, log) },
 		Host: host.Host{

@@ -159,7 +159,7 @@ func NewDeleteServices(keys []ServiceKey) *catalogpb.Command {
 }
 
 // NewPutExports exports services of the author's datacenter to all members, all or
-// none of them. The command must not exceed MaxCommandSize; see SplitExports.
+// none of them. The command must not exceed MaxCommandSize; see package batch.
 func NewPutExports(exports []Export) *catalogpb.Command {
 	put := &catalogpb.PutExports{Exports: wire(exports, Export.Proto)}
 	return &catalogpb.Command{Version: levelFirst, Body: &catalogpb.Command_PutExports{PutExports: put}}
@@ -174,7 +174,7 @@ func NewDeleteExports(keys []ExportKey) *catalogpb.Command {
 
 // NewPutEndpoints replaces endpoint slices as a whole, all or none of them. Their
 // exports must exist, at the latest by an earlier command of the same entry. See
-// SplitEndpoints.
+// package batch.
 func NewPutEndpoints(slices []EndpointSlice) *catalogpb.Command {
 	put := &catalogpb.PutEndpoints{Slices: wire(slices, EndpointSlice.Proto)}
 	return &catalogpb.Command{Version: levelFirst, Body: &catalogpb.Command_PutEndpoints{PutEndpoints: put}}

@@ -47,7 +47,7 @@ func (n *Node) Abstain(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, n.cfg.ProposeTimeout)
 	defer cancel()
 	own := n.cfg.ID.Datacenter()
-	for hasOthers(n.View(), own) && hasVotes(n.Status(), own) {
+	for hasOthers(n.View(), own) && n.Status().HasVotes(own) {
 		err := n.operate(ctx, consensus.LeaderOperation{Kind: consensus.Abstain, Target: n.cfg.ID})
 		if err != nil {
 			return err
@@ -62,9 +62,4 @@ func (n *Node) Abstain(ctx context.Context) error {
 // hasOthers reports whether the catalog has gateways of other datacenters.
 func hasOthers(view *replica.View, own catalog.DatacenterName) bool {
 	return slices.ContainsFunc(view.Gateways(), func(g catalog.Gateway) bool { return g.Datacenter != own })
-}
-
-// hasVotes reports whether a gateway of the datacenter is a voter.
-func hasVotes(s consensus.Status, dc catalog.DatacenterName) bool {
-	return slices.ContainsFunc(s.Peers, func(p consensus.Peer) bool { return p.Voter && p.ID.Datacenter() == dc })
 }

@@ -23,8 +23,3 @@ func translate(err error) error {
 
 // notLeader marks err as that of an operation without effect, for another leader.
 func notLeader(err error) error { return fmt.Errorf("%w: %w", consensus.ErrNotLeader, err) }
-
-// hadNoEffect reports whether the operation that returned err certainly had no effect.
-func hadNoEffect(err error) bool {
-	return errors.Is(err, consensus.ErrNotLeader) || errors.Is(err, consensus.ErrNoLeader) || errors.Is(err, consensus.ErrRejected)
-}

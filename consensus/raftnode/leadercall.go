@@ -34,9 +34,9 @@ func (n *Node) callLeader(ctx context.Context, call leaderCall) error {
 			return err
 		case errors.Is(err, consensus.ErrClosed):
 			return markUncertain(err, uncertain)
-		case !hadNoEffect(err) && call.once:
+		case !consensus.HadNoEffect(err) && call.once:
 			return markUncertain(err, true)
-		case !hadNoEffect(err):
+		case !consensus.HadNoEffect(err):
 			uncertain = true
 		}
 		// Half of the pause is random, so that members that lost the same leader

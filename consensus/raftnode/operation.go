@@ -27,10 +27,20 @@ func (n *Node) LeaderOperation(ctx context.Context, op consensus.LeaderOperation
 		lead.abstain(op.Target, time.Now())
 		return nil
 	}
-	if err := n.safeguards.requests.Operation(n.cfg.ID, n.View(), op, time.Now()); err != nil {
+	log := n.log.With("operation", op.Kind, "gateway", op.Target, "from", op.From)
+	if err := n.executeOperation(ctx, lead, op); err != nil {
+		log.Warn("failed to execute a leader operation", "err", err)
 		return err
 	}
-	var err error
+	log.Info("executed a leader operation")
+	return nil
+}
+
+func (n *Node) executeOperation(ctx context.Context, lead *leadership, op consensus.LeaderOperation) error {
+	err := n.safeguards.requests.Operation(n.cfg.ID, n.View(), op, time.Now())
+	if err != nil {
+		return err
+	}
 	switch op.Kind {
 	case consensus.TransferLeadership:
 		err = lead.transfer(ctx, op)
@@ -43,7 +53,6 @@ func (n *Node) LeaderOperation(ctx context.Context, op consensus.LeaderOperation
 	_, still := n.serving()
 	if err == nil || errors.Is(err, consensus.ErrUncertain) || still == nil {
 		n.safeguards.requests.Spend(budget.Operations, op.From.Datacenter(), n.View(), time.Now())
-		n.log.Warn("ran a leader operation that a gateway requested", "operation", op.Kind, "target", op.Target, "gateway", op.From, "err", err)
 	}
 	return err
 }

@@ -38,7 +38,7 @@ func (n *Node) awaitCurrent(ctx context.Context, lease bool) error {
 		},
 		remote: func(ctx context.Context, leader catalog.GatewayID) (err error) {
 			index, err = n.cfg.Remote.ReadIndex(ctx, leader, lease)
-			if err != nil && !hadNoEffect(err) {
+			if err != nil && !consensus.HadNoEffect(err) {
 				err = notLeader(err) // a read has no effect
 			}
 			return err

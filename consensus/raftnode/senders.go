@@ -19,7 +19,7 @@ func (n *Node) refused(from catalog.GatewayID, why *transport.Refusal) {
 		n.safeguards.senders.Unknown()
 	}
 	if n.safeguards.senders.Count(from, why, time.Now()) {
-		n.log.Warn("refused a message of raft", "gateway", from, "code", why.Code, "err", why)
+		n.log.Warn("refused a message of raft", "from", from, "code", why.Code, "err", why)
 	}
 }
 

@@ -54,7 +54,7 @@ func (v verified) Verify(plan.Catalog, time.Time) (plan.Catalog, []plan.Problem)
 func (verified) Changed() <-chan struct{} { return nil }
 func (verified) Save() error              { return nil }
 
-// verdicts is a dataplane.Liveness with the verdicts of the environment.
+// verdicts has the ports of a dataplane.Liveness, with the verdicts of the environment.
 type verdicts struct{ *environment }
 
 func (verdicts) Run(ctx context.Context) error           { <-ctx.Done(); return nil }
@@ -127,7 +127,7 @@ func (b *bench) measureGatewayLost(ctx context.Context) error {
 	g := dataplane.NewGateway(dataplane.GatewayConfig{
 		Self: size.Self(), File: size.Settings(), Key: tunneltest.Key(1),
 		Kernel:  dataplane.Kernel{Tunnels: tunneltest.NewFake(), Routes: k, Firewall: routestest.NewFilter()},
-		Catalog: e, Trust: verified{e.topology}, Registrar: noRegistrar{}, Liveness: liveness, PathMTU: paths{},
+		Catalog: e, Trust: verified{e.topology}, Registrar: noRegistrar{}, Liveness: dataplane.Liveness{Prober: liveness, ReceivedCounters: liveness, LocalSessions: liveness}, PathMTU: paths{},
 		Host: host{e.host}, Site: dataplane.StaticSite(size.PrefixesOf(0)), Drain: dataplane.NewDrain(nil),
 		Published: published.Notify, Log: slog.New(slog.NewTextHandler(b.progress, &slog.HandlerOptions{Level: slog.LevelError})),
 	})

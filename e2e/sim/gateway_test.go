@@ -101,13 +101,14 @@ func (g *gateway) start() {
 		},
 		Sockets: func(func() netip.Prefix) control.Sockets { return g.host },
 		NewLiveness: func() dataplane.Liveness {
-			return liveness.New(liveness.Config{
+			monitor := liveness.New(liveness.Config{
 				Port:       g.cfg.Liveness.Port,
 				Interval:   g.cfg.Liveness.Interval,
 				Multiplier: g.cfg.Liveness.Multiplier,
 				Network:    overlay{g.sim, g},
 				Log:        log,
 			})
+			return dataplane.Liveness{Prober: monitor, ReceivedCounters: monitor, LocalSessions: monitor}
 		},
 		NewPathMTU: func() dataplane.PathMTU { return pathmtu.New(overlay{g.sim, g}, log) },
 		Services: &state.Journal[catalog.ServiceKey, catalog.Service]{

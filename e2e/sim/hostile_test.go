@@ -54,7 +54,7 @@ func replaceByHostile(t *testing.T, g *gateway) *hostile {
 	}
 	h := &hostile{}
 	h.port = control.New(control.Config{
-		Listen: g.cfg.Control.Listen, Certifier: certifier, Sockets: g.host, Service: h, Addresses: addresses,
+		Listen: g.cfg.Control.Listen, Certifier: certifier, Sockets: g.host, Service: control.Service{Admissions: h, Copies: h, Leadership: h, Consensus: h}, Addresses: addresses,
 		CAs: func(dc catalog.DatacenterName) [][]byte {
 			found, _ := view.Datacenter(dc)
 			return [][]byte{found.CACertificate}

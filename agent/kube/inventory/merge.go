@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/consensus/catalog"
 )
 
 // View is the federation as one gateway of this cluster observes it.
@@ -245,7 +246,7 @@ func (s *Status) setLeft(generation int64, now time.Time) {
 func prefixProblems(problems []plan.Problem, name string) string {
 	var messages []string
 	for _, p := range problems {
-		if p.Subject == "datacenter "+name && strings.HasPrefix(p.Code, "prefix-") {
+		if p.Subject == plan.DatacenterSubject(catalog.DatacenterName(name)) && strings.HasPrefix(p.Code, "prefix-") {
 			messages = append(messages, p.Message)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/batch"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 	"github.com/meshway/meshway/consensus/catalog/replica"
 )
@@ -89,8 +90,8 @@ func (c Changes) Commands() []*catalogpb.Command {
 	for keys := range slices.Chunk(c.DeletedExports, maxKeys) {
 		cmds = append(cmds, catalog.NewDeleteExports(keys))
 	}
-	cmds = append(cmds, catalog.SplitExports(c.Exports)...)
-	cmds = append(cmds, catalog.SplitEndpoints(c.Slices)...)
+	cmds = append(cmds, batch.Exports(c.Exports)...)
+	cmds = append(cmds, batch.Endpoints(c.Slices)...)
 	for keys := range slices.Chunk(c.DeletedSlices, maxKeys) {
 		cmds = append(cmds, catalog.NewDeleteEndpoints(keys))
 	}

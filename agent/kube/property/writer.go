@@ -18,6 +18,7 @@ import (
 	"github.com/meshway/meshway/agent/kube"
 	"github.com/meshway/meshway/agent/notify"
 	"github.com/meshway/meshway/agent/plan"
+	"github.com/meshway/meshway/agent/problemlog"
 )
 
 // passTimeout is the timeout of all requests of one pass.
@@ -196,7 +197,7 @@ func (w *Writer) report(problems []plan.Problem) {
 	}
 	w.reported = text
 	for _, p := range problems {
-		w.cfg.Log.Warn(p.Message, "code", p.Code, "subject", p.Subject, "remedy", p.Remedy)
+		problemlog.Write(w.cfg.Log, slog.LevelWarn, p)
 	}
 	if w.cfg.Report != nil {
 		w.cfg.Report(problems)

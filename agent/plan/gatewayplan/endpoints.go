@@ -41,7 +41,7 @@ const (
 //
 // A peer from which packets have begun to arrive gets a short turn to complete its own
 // handshake. To renew it in between would leave it with a session that this gateway does
-// not have, which it notices after silenceLimit; and both would do so to each other again,
+// not have, which it notices after newHandshakeAfter; and both would do so to each other again,
 // since their turns begin together when their sessions end together.
 func setEndpoint(in plan.Inputs, p peer, t *tunnel.Peer) {
 	current := p.tunnel.Endpoint
@@ -60,16 +60,16 @@ func setEndpoint(in plan.Inputs, p peer, t *tunnel.Peer) {
 	if turn == 0 && slices.Contains(list, current) || in.Now.Sub(p.arrival.First) < shortTurn {
 		return
 	}
-	next, silent := list[turn%len(list)], in.Now.Sub(p.lastReceived()) >= silenceLimit
+	next, silent := list[turn%len(list)], in.Now.Sub(p.lastReceived()) >= newHandshakeAfter
 	again := silent && turn < shortTurns && !in.Before.IsZero() && turns(p, in.Before) < turn
 	if next != current || again {
 		t.Endpoint, t.Renew, t.RenewAt = next, silent, p.tunnel.ReceivedBytes
 	}
 }
 
-// silenceLimit is how long WireGuard waits for an answer before it starts a new
+// newHandshakeAfter is how long WireGuard waits for an answer before it starts a new
 // handshake (KEEPALIVE_TIMEOUT + REKEY_TIMEOUT, WireGuard paper, §6.5).
-const silenceLimit = 15 * time.Second
+const newHandshakeAfter = 15 * time.Second
 
 // live reports whether the peer is at the endpoint in the data plane: WireGuard
 // follows the source of each authentic packet. A session that is down is not
@@ -80,7 +80,7 @@ func (p peer) live(now time.Time) bool {
 		return true
 	}
 	last := p.lastReceived()
-	return p.state == down && last.After(p.session.Since) && now.Sub(last) < silenceLimit &&
+	return p.state == down && last.After(p.session.Since) && now.Sub(last) < newHandshakeAfter &&
 		now.Sub(p.tunnel.LastHandshake) < plan.HandshakeLifetime
 }
 

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"net/netip"
 	"slices"
-	"time"
 
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/agent/plan/prefixset"
@@ -34,7 +33,7 @@ func desiredRoutes(in plan.Inputs, topo topology, m *Memo) routes.Config {
 		for _, dc := range topo.others {
 			group := routes.Group{ID: routes.GroupID(int(dc.Ordinal), f), Family: f}
 			mtu := 0
-			group.Members, mtu = narrowMembers(&c, in, dc, f, groupMembers(in, topo, dc, f, siblings))
+			group.Members, mtu = narrowMembers(&c, in, dc, f, usableNexthops(in, topo, dc, f, siblings))
 			if dc.Has(f) {
 				c.Groups = append(c.Groups, group)
 			}
@@ -111,64 +110,6 @@ func addStandby(c *routes.Config, topo topology, f routes.Family, siblings sibli
 		c.Groups = append(c.Groups, group)
 	}
 	return group.ID
-}
-
-// How long a datacenter whose gateways are all down keeps those from which a
-// packet was received recently. A busy host must not be treated like a failed
-// one. If a sibling can take over the time is shorter.
-const (
-	silenceGrace             = 10 * time.Second
-	silenceGraceWithSiblings = 2 * time.Second
-)
-
-// groupMembers returns the members of a datacenter's group. These are the
-// first that exist of:
-//
-//   - the usable gateways
-//   - the drained ones
-//   - those from which a packet was received within the grace period
-//   - the siblings, which may still reach the datacenter
-//   - the blackhole: without a route packets would follow the default route
-//     and leave this host unencrypted
-//
-// A drained gateway uses its active siblings first, as soon as the catalog has
-// its drain. When two drain at a time, the catalog has recorded the earlier
-// drain by then, so that they do not send to each other.
-func groupMembers(in plan.Inputs, topo topology, dc remoteDatacenter, f routes.Family, siblings siblingNexthops) []uint32 {
-	if in.Drain == plan.Drained && topo.self.Draining && len(siblings.active) > 0 {
-		return siblings.active
-	}
-	grace := silenceGrace
-	if len(siblings.nexthops) > 0 {
-		grace = silenceGraceWithSiblings
-	}
-	for _, match := range []func(peer) bool{
-		func(p peer) bool { return p.usable(in.Now) },
-		func(p peer) bool { return p.state == drained },
-		func(p peer) bool {
-			return !p.session.LastPacket.IsZero() && in.Now.Sub(p.session.LastPacket) < grace
-		},
-	} {
-		if out := laneNexthops(dc, f, match); len(out) > 0 {
-			return out
-		}
-	}
-	if len(siblings.nexthops) > 0 {
-		return siblings.preferred()
-	}
-	return []uint32{routes.BlackholeID(f)}
-}
-
-// laneNexthops returns the nexthop ids of the gateways that match, sorted.
-func laneNexthops(dc remoteDatacenter, f routes.Family, match func(peer) bool) []uint32 {
-	var out []uint32
-	for _, p := range dc.gateways {
-		if match(p) {
-			out = append(out, routes.LaneNexthopID(int(p.Index), f))
-		}
-	}
-	slices.Sort(out)
-	return out
 }
 
 // addOverlay routes the overlay address of each gateway through its own lane,

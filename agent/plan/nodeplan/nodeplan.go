@@ -115,7 +115,7 @@ func (n node) routing(found *plan.Problems) routes.Config {
 		before := len(c.Routes)
 		source := n.own.SourceAddress(n.in.Host, f)
 		for _, dc := range others {
-			routing.AddDatacenter(&c, dc, f, source, n.groupMembers(dc.Name, f), n.mtu)
+			routing.AddDatacenter(&c, dc, f, source, n.usableNexthops(dc.Name, f), n.mtu)
 		}
 		if len(c.Routes) == before && len(n.tunnelDevices()) == 0 {
 			continue
@@ -140,13 +140,13 @@ func (n node) sysctls() []routes.Sysctl {
 	return append(settings, routes.DeviceForwardingSysctls(tunnels)...)
 }
 
-// groupMembers returns the members of a datacenter's group: the gateways that
+// usableNexthops returns the members of a datacenter's group: the gateways that
 // reach the datacenter and answer this node. If there are none, those that
 // answer are preferred, because gateways have newer and better information than
 // the API server. Otherwise those that reach the datacenter are used, and then
 // all. If there is no gateway, packets are dropped: they must not leave
 // unencrypted.
-func (n node) groupMembers(dc catalog.DatacenterName, f routes.Family) []uint32 {
+func (n node) usableNexthops(dc catalog.DatacenterName, f routes.Family) []uint32 {
 	reaches := func(h nodeNexthop) bool { return slices.Contains(n.through[dc], h.gateway) }
 	answers := func(h nodeNexthop) bool { return !h.silent }
 	for _, match := range []func(nodeNexthop) bool{

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/batch"
 	"github.com/meshway/meshway/consensus/catalog/replica"
 )
 
@@ -180,7 +181,7 @@ func TestSplitEndpointsFitsCommands(t *testing.T) {
 		}
 		slices = append(slices, s)
 	}
-	cmds := catalog.SplitEndpoints(slices)
+	cmds := batch.Endpoints(slices)
 	assert.Less(t, len(cmds), 6, "5,000 endpoints need few commands")
 	for _, cmd := range cmds {
 		m.must(westGateway, cmd)
@@ -201,7 +202,7 @@ func TestServiceOfAllPossiblePortsFitsIntoACommand(t *testing.T) {
 	m := federationOfThree(t)
 	e := testExport("west", "web")
 	e.Ports = manyPorts(256, "kubernetes.io/h2c")
-	require.Len(t, catalog.SplitExports([]catalog.Export{e}), 1)
+	require.Len(t, batch.Exports([]catalog.Export{e}), 1)
 	m.must(westGateway, catalog.NewPutExports([]catalog.Export{e}))
 	e.Ports = manyPorts(256, strings.Repeat("x", 317))
 	require.NotNil(t, e.Check(), "the writer refuses what no command can hold")

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/meshway/meshway/consensus/catalog"
+	"github.com/meshway/meshway/consensus/catalog/batch"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 	"github.com/meshway/meshway/consensus/consensustest"
 )
@@ -64,7 +65,7 @@ func (s Size) Content() []*catalogpb.Command {
 		for chunk := range slices.Chunk(services, commandRecords) {
 			out = append(out, written(author, catalog.NewPutServices(chunk)))
 		}
-		for _, c := range slices.Concat(catalog.SplitExports(exports), catalog.SplitEndpoints(lists)) {
+		for _, c := range slices.Concat(batch.Exports(exports), batch.Endpoints(lists)) {
 			out = append(out, written(author, c))
 		}
 	}

@@ -93,7 +93,7 @@ func (l Leadership) clock() (plan.Problem, bool) {
 	p := plan.Problem{
 		Code:     "clock-wrong",
 		Severity: plan.Error,
-		Subject:  "gateway " + string(l.Self),
+		Subject:  plan.GatewaySubject(l.Self),
 		Remedy:   "set the clock of this host (timedatectl status shows it); the rest recovers by itself",
 	}
 	const consequence = "the gateways refuse each other's certificates"
@@ -129,7 +129,7 @@ func (l Leadership) otherClocks() []plan.Problem {
 		p := plan.Problem{
 			Code:     "clock-wrong",
 			Severity: plan.Warning,
-			Subject:  "gateway " + string(d.Gateway),
+			Subject:  plan.GatewaySubject(d.Gateway),
 			Message: fmt.Sprintf("the clock of gateway %s is wrong: its certificate is valid from %s to %s, and this host's clock shows %s, as others do: the gateways refuse each other's certificates",
 				d.Gateway, text(d.NotBefore), text(d.NotAfter), text(l.Now)),
 			Remedy: fmt.Sprintf("set the clock of gateway %s (timedatectl status shows it); the rest recovers by itself", d.Gateway),

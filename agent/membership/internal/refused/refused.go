@@ -1,4 +1,4 @@
-// Package refused returns the problems of messages of raft that this gateway refused.
+// Package refused reports messages of raft that this gateway refused.
 package refused
 
 import (
@@ -30,22 +30,22 @@ const (
 )
 
 func problem(r consensus.Refused) plan.Problem {
-	dc, who := r.Gateway.Datacenter(), "gateway "+string(r.Gateway)
+	dc, subject := r.Gateway.Datacenter(), plan.GatewaySubject(r.Gateway)
 	if r.Gateway == catalog.GatewayID(dc) { // those beyond the ones that are counted each
-		who = "datacenter " + string(dc)
+		subject = plan.DatacenterSubject(dc)
 	}
 	if r.Code == consensus.CodeUnknownEntry {
 		return plan.Problem{
-			Code: r.Code, Severity: plan.Error, Subject: who,
+			Code: r.Code, Severity: plan.Error, Subject: subject,
 			Message: fmt.Sprintf("%s sent %d messages of raft with a change that this version of meshd does not support, and this gateway refused them: %s",
-				who, r.Count, r.Message),
+				subject, r.Count, r.Message),
 			Remedy: fmt.Sprintf("upgrade meshd on this host to the version of the other gateways; if it has that, "+
-				"find out with the operator of %s whether %s is compromised", dc, who),
+				"find out with the operator of %s whether %s is compromised", dc, subject),
 		}
 	}
 	return plan.Problem{
-		Code: r.Code, Severity: plan.Error, Subject: who,
-		Message: fmt.Sprintf("%s sent %d messages of raft that no honest member sends, and this gateway refused them: %s", who, r.Count, r.Message),
+		Code: r.Code, Severity: plan.Error, Subject: subject,
+		Message: fmt.Sprintf("%s sent %d messages of raft that no honest member sends, and this gateway refused them: %s", subject, r.Count, r.Message),
 		Remedy: fmt.Sprintf("find out with the operator of %s whether that gateway is compromised; if it is, run meshctl datacenter remove %s",
 			dc, dc),
 	}

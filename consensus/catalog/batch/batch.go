@@ -1,21 +1,23 @@
-package catalog
+// Package batch puts records of the catalog into as few commands as their size allows.
+package batch
 
 import (
 	"google.golang.org/protobuf/proto"
 
+	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 )
 
-// SplitExports puts exports into as few commands as MaxCommandSize allows, in
+// Exports puts exports into as few commands as catalog.MaxCommandSize allows, in
 // order. An export that is too large by itself gets a command of its own, which
-// Apply refuses.
-func SplitExports(exports []Export) []*catalogpb.Command {
-	return split(exports, func(e Export) int { return proto.Size(e.Proto()) }, NewPutExports)
+// the catalog refuses.
+func Exports(exports []catalog.Export) []*catalogpb.Command {
+	return split(exports, func(e catalog.Export) int { return proto.Size(e.Proto()) }, catalog.NewPutExports)
 }
 
-// SplitEndpoints is SplitExports for endpoint slices.
-func SplitEndpoints(slices []EndpointSlice) []*catalogpb.Command {
-	return split(slices, func(s EndpointSlice) int { return proto.Size(s.Proto()) }, NewPutEndpoints)
+// Endpoints is Exports for endpoint slices.
+func Endpoints(slices []catalog.EndpointSlice) []*catalogpb.Command {
+	return split(slices, func(s catalog.EndpointSlice) int { return proto.Size(s.Proto()) }, catalog.NewPutEndpoints)
 }
 
 func split[T any](records []T, size func(T) int, command func([]T) *catalogpb.Command) []*catalogpb.Command {
@@ -27,7 +29,7 @@ func split[T any](records []T, size func(T) int, command func([]T) *catalogpb.Co
 	start, total := 0, envelope
 	for i, record := range records {
 		n := size(record) + fieldHeader
-		if total+n > MaxCommandSize && i > start {
+		if total+n > catalog.MaxCommandSize && i > start {
 			cmds = append(cmds, command(records[start:i]))
 			start, total = i, envelope
 		}
