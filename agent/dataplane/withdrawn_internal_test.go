@@ -111,3 +111,40 @@ func TestWithdrawnPrefixesOutliveTheAgentAndNotTheMembership(t *testing.T) {
 	require.NoError(t, CleanUp(t.Context(), k, 7117))
 	assert.Empty(t, pass(withdrawals{}, 3*time.Second, alone).list, "the datacenter has left")
 }
+
+// savedWithdrawals counts the writes to a store.
+type savedWithdrawals struct{ writes int }
+
+func (*savedWithdrawals) Load() ([]plan.Withdrawn, bool, error) { return nil, false, nil }
+func (s *savedWithdrawals) Save([]plan.Withdrawn) error         { s.writes++; return nil }
+func (*savedWithdrawals) Remove() error                         { return nil }
+
+func TestOnlyThePassStoresWhatItsInputsShow(t *testing.T) {
+	w, store := newGatewayWorld(t), &savedWithdrawals{}
+	w.cfg.Kernel.Withdrawn = store
+	topology := catalogOf(w.catalog.View())
+	for i := range topology.Gateways {
+		topology.Gateways[i].Endpoints = []string{"gw.example:51820"}
+	}
+	before := pass{withdrawals: withdrawals{records: []catalog.Datacenter{record("dc1", "10.99.0.0/16")}}}
+	p := &pass{outcome: outcome{at: time.Now()}, withdrawals: before.withdrawals}
+	require.NoError(t, w.gather(t.Context(), p, topology, w.cfg.Site.Current(), before))
+	require.Len(t, p.inputs.Withdrawn, 1)
+	assert.Zero(t, store.writes)
+	assert.Empty(t, w.resolver.names)
+
+	w.cfg.Trust = trusted{topology}
+	w.last.Store(&before)
+	w.pass(t.Context())
+	assert.Equal(t, 1, store.writes)
+	assert.Contains(t, w.resolver.names, "gw.example")
+}
+
+// trusted has one catalog, whatever there is.
+type trusted struct{ topology plan.Catalog }
+
+func (t trusted) Verify(plan.Catalog, time.Time) (plan.Catalog, []plan.Problem) {
+	return t.topology, nil
+}
+func (trusted) Changed() <-chan struct{} { return nil }
+func (trusted) Save() error              { return nil }

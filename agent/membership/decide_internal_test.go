@@ -146,3 +146,18 @@ func TestGatewaysAreAbsentAfterAnUninterruptedGrace(t *testing.T) {
 		})
 	}
 }
+
+func TestOutcomesOfDecisionsAreInTheHistory(t *testing.T) {
+	now := time.Now()
+	var h history
+	assert.Equal(t, retryInterval, h.retryAfter())
+	for range 20 {
+		h = h.after(outcome{failed: true})
+	}
+	assert.Equal(t, maxRetryInterval, h.retryAfter())
+	h = h.after(outcome{refusedToken: "token", stateWritten: true, stateErr: assert.AnError, at: now})
+	assert.Equal(t, history{refusedToken: "token", stateFailedSince: now}, h)
+	assert.Equal(t, h, h.after(outcome{stateWritten: true, stateErr: assert.AnError, at: now.Add(time.Hour)}), "since the first failure")
+	assert.Equal(t, h, h.after(outcome{}), "nothing was written")
+	assert.Equal(t, history{refusedToken: "token"}, h.after(outcome{stateWritten: true, at: now}))
+}

@@ -198,7 +198,7 @@ func TestImportDirections(t *testing.T) {
 				"consensus", "consensus/archive", "consensus/catalog", "consensus/catalog/budget", "consensus/catalog/catalogpb", "consensus/catalog/entrycheck",
 				"consensus/catalog/feed", "consensus/catalog/quota", "consensus/catalog/replica", "consensus/raftnode/internal/disk", "consensus/raftnode/internal/fsm",
 				"consensus/raftnode/internal/hclogger", "consensus/raftnode/internal/history", "consensus/raftnode/internal/proposals",
-				"consensus/raftnode/internal/quorum", "consensus/raftnode/internal/transport", "consensus/raftnode/internal/voting", "consensus/sharedcall",
+				"consensus/raftnode/internal/quorum", "consensus/raftnode/internal/recovery", "consensus/raftnode/internal/transport", "consensus/raftnode/internal/voting", "consensus/sharedcall",
 			}, // nothing of the agent
 			"routes/kernel":    {"routes"},
 			"routes/nft":       {"routes", "routes/ruleset"},
