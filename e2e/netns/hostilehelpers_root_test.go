@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/netip"
 	"os"
@@ -46,26 +45,54 @@ func (h *hostile) with(t *testing.T, dc *harness.Datacenter) *hostile {
 // program with its keys.
 func (h *hostile) invite(t *testing.T, token string) *hostile {
 	t.Helper()
-	ca, err := identity.NewCA("ghost", time.Now())
+	ghost, refusal := h.tryInvite(t, token, "ghost", 0)
+	require.Nil(t, refusal)
+	return ghost
+}
+
+// tryInvite admits a datacenter as invite does, with a name and with the highest ordinals,
+// unless the leader refuses it.
+func (h *hostile) tryInvite(t *testing.T, token string, name catalog.DatacenterName, number byte) (*hostile, *catalog.Refusal) {
+	t.Helper()
+	ca, err := identity.NewCA(name, time.Now())
 	require.NoError(t, err)
 	certificate, err := ca.Issue("gw", h.federation, time.Now())
 	require.NoError(t, err)
 	dc, err := trust.SignDatacenter(certificate, h.federation, catalog.Datacenter{
-		Name: "ghost", CACertificate: ca.Certificate(),
-		Prefixes: []catalog.Prefix{{CIDR: netip.MustParsePrefix("10.66.0.0/16"), Kind: catalog.PodPrefix}},
+		Name: name, CACertificate: ca.Certificate(), Ordinal: catalog.MaxOrdinal - uint32(number),
+		Prefixes: []catalog.Prefix{{CIDR: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 66, number, 0}), 24), Kind: catalog.PodPrefix}},
 	}, 1)
 	require.NoError(t, err)
-	h.requireAccepted(t, catalog.NewJoin(catalog.JoinRequest{
+	join := catalog.NewJoin(catalog.JoinRequest{
 		TokenID: token, SecretHash: h.secret.Hash(), FederationID: h.federation, Datacenter: dc,
 		Gateway: catalog.Gateway{
-			Datacenter: "ghost", Name: "gw", PublicKey: catalog.Key{68}, Version: "devel", FeatureLevel: catalog.Level,
-			Endpoints: []string{h.dc.Underlay.Addr().String() + ":51999"}, Controls: []string{h.dc.Underlay.Addr().String() + ":7999"},
+			Datacenter: name, Name: "gw", PublicKey: catalog.Key{68, number}, Version: "devel", FeatureLevel: catalog.Level,
+			Endpoints: []string{fmt.Sprintf("%s:%d", h.dc.Underlay.Addr(), 51990+int(number))}, Controls: []string{h.dc.Underlay.Addr().String() + ":7999"},
 		},
-	}))
+	})
+	join.GetJoin().Ordinal = dc.Ordinal
+	results, err := h.apply(t, join)
+	require.NoError(t, err)
+	if results[0].Refusal != nil {
+		return nil, results[0].Refusal
+	}
 	ghost := *h
-	ghost.ca = ca
-	ghost.as(t, "ghost/gw")
-	return &ghost
+	ghost.ca, ghost.number = ca, number
+	ghost.as(t, catalog.NewGatewayID(name, "gw"))
+	return &ghost, nil
+}
+
+// datagramsAmong starts a stream from each of the datacenters to each other one.
+func datagramsAmong(t *testing.T, all []*harness.Datacenter) (streams []*harness.Traffic) {
+	t.Helper()
+	for _, from := range all {
+		for _, to := range all {
+			if from != to {
+				streams = append(streams, datagrams(t, from, to))
+			}
+		}
+	}
+	return streams
 }
 
 // writeInTheBackground writes to the catalog at a gateway four times a second. None may fail.
@@ -116,14 +143,16 @@ func (h *hostile) putService(name string, labels map[string]string) *catalogpb.C
 	}})
 }
 
-// requireAccepted sends commands, of which the leader must refuse none.
-func (h *hostile) requireAccepted(t *testing.T, commands ...*catalogpb.Command) {
+// requireAccepted sends commands, of which the leader must refuse none, and returns their
+// results.
+func (h *hostile) requireAccepted(t *testing.T, commands ...*catalogpb.Command) []catalog.Result {
 	t.Helper()
 	results, err := h.apply(t, commands...)
 	require.NoError(t, err)
 	for i, r := range results {
 		require.Nil(t, r.Refusal, "%T", commands[i].GetBody())
 	}
+	return results
 }
 
 // requireNoMember sends what members send to all honest gateways, each of which must refuse
@@ -224,32 +253,7 @@ func canary(t *testing.T, host *harness.Host, port uint16) *atomic.Int32 {
 	t.Helper()
 	require.NoError(t, host.AddAddress("lo", netip.PrefixFrom(metadata, 32)))
 	t.Cleanup(func() { assert.NoError(t, host.RemoveAddress("lo", netip.PrefixFrom(metadata, 32))) })
-	arrived := new(atomic.Int32)
-	var listener net.Listener
-	var packets net.PacketConn
-	require.NoError(t, host.Do(func() (err error) {
-		if listener, err = new(net.ListenConfig).Listen(t.Context(), "tcp", fmt.Sprintf("[::]:%d", port)); err == nil {
-			packets, err = new(net.ListenConfig).ListenPacket(t.Context(), "udp", fmt.Sprintf("[::]:%d", port))
-		}
-		return err
-	}))
-	var ended sync.WaitGroup
-	ended.Go(func() {
-		for conn, err := listener.Accept(); err == nil; conn, err = listener.Accept() {
-			arrived.Add(1)
-			_ = conn.Close()
-		}
-	})
-	ended.Go(func() {
-		for _, _, err := packets.ReadFrom(make([]byte, 2048)); err == nil; _, _, err = packets.ReadFrom(make([]byte, 2048)) {
-			arrived.Add(1)
-		}
-	})
-	t.Cleanup(func() {
-		_, _ = listener.Close(), packets.Close()
-		ended.Wait()
-	})
-	return arrived
+	return arrivals(t, host, port)
 }
 
 // advertiseLocalAddresses advertises addresses that mean another host to each reader, and
@@ -365,6 +369,5 @@ func (h *hostile) createdAt(t *testing.T, namespace, name string) map[string]tim
 	for _, item := range list.Items {
 		created[item.Export.Export.Datacenter] = item.Export.Export.CreatedAt
 	}
-	require.Len(t, created, 2, out)
 	return created
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/meshway/meshway/agent/control"
 	"github.com/meshway/meshway/agent/control/controlpb"
 	"github.com/meshway/meshway/agent/identity"
+	"github.com/meshway/meshway/agent/member"
 	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
@@ -41,13 +42,20 @@ type hostile struct {
 	ids        map[*harness.Datacenter]catalog.GatewayID
 	cas        map[catalog.DatacenterName][]byte
 	federation string
+	management *harness.Host  // behind the first gateway; nil: there is none
+	number     byte           // of a datacenter that was admitted
+	announced  []netip.Prefix // in addition to those of the datacenter, at some time
 }
 
 // sockets opens the connections of the program on its host.
 type sockets struct{ host *harness.Host }
 
-func (sockets) Listen(context.Context, netip.AddrPort, control.Path) (net.Listener, error) {
-	return nil, errors.ErrUnsupported // the program accepts nothing
+func (s sockets) Listen(ctx context.Context, at netip.AddrPort, _ control.Path) (l net.Listener, err error) {
+	err = s.host.Do(func() error {
+		l, err = new(net.ListenConfig).Listen(ctx, "tcp", at.String())
+		return err
+	})
+	return l, err
 }
 
 func (s sockets) Dial(ctx context.Context, address string) (net.Conn, error) {
@@ -103,7 +111,7 @@ func (h *hostile) as(t *testing.T, id catalog.GatewayID) {
 	always := func(catalog.GatewayID) bool { return true }
 	h.id = id
 	h.port = control.New(control.Config{
-		Certifier: certifier, Sockets: sockets{h.dc.Gateway}, Gateways: always, Replicates: always,
+		Certifier: certifier, Sockets: sockets{h.dc.Gateway}, Gateways: always, Replicates: always, Sentinels: member.Sentinels(),
 		CAs: func(dc catalog.DatacenterName) [][]byte { return [][]byte{h.cas[dc]} },
 		Addresses: func(to catalog.GatewayID) []string {
 			return []string{controlOf(h.topology.Datacenter(string(to.Datacenter())))}
@@ -121,14 +129,15 @@ func (h *hostile) honest() []*harness.Datacenter {
 func (h *hostile) apply(t *testing.T, commands ...*catalogpb.Command) (results []catalog.Result, refused error) {
 	t.Helper()
 	refused = h.callLeader(t, func(ctx context.Context, to catalog.GatewayID) (err error) {
+		answered, client := h.commands, string(h.id)+"#hostile"
 		for _, c := range commands {
 			h.commands++
 			c.Author = string(h.id)
 			if c.GetAt() == nil {
 				c.At = timestamppb.Now()
 			}
-			if c.GetClient() == "" {
-				c.Client = string(h.id) + "#hostile"
+			if c.GetClient() == "" || c.GetClient() == client {
+				c.Client, c.Acknowledged = client, answered
 			}
 			c.Sequence = h.commands
 		}
@@ -173,7 +182,7 @@ func (h *hostile) callLeader(t *testing.T, call func(ctx context.Context, to cat
 		err := errors.New("there is no honest gateway")
 		for _, dc := range h.honest() {
 			answer = call(ctx, h.ids[dc])
-			if err = answer; !errors.Is(err, consensus.ErrNotLeader) && !isUnreachable(err) {
+			if err = answer; !errors.Is(err, consensus.ErrNotLeader) && !errors.Is(err, consensus.ErrNoLeader) && !isUnreachable(err) {
 				return nil
 			}
 		}

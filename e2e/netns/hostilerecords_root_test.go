@@ -131,33 +131,9 @@ var recordAttacks = []struct {
 		victim.requireAccepted(t, catalog.NewPutExports([]catalog.Export{exportOf(first, time.Now())}))
 		h.requireAccepted(t, catalog.NewPutExports([]catalog.Export{exportOf(h.dc, time.Unix(0, 0))}))
 		created := h.createdAt(t, "shop", "cart")
+		require.Len(t, created, 2)
 		assert.True(t, created[h.dc.Name].After(created[first.Name]), "%v", created)
 		h.requireAccepted(t, catalog.NewDeleteExports([]catalog.ExportKey{exportOf(h.dc, time.Now()).ExportKey}))
 		victim.requireAccepted(t, catalog.NewDeleteExports([]catalog.ExportKey{exportOf(first, time.Now()).ExportKey}))
-	}},
-	// It fills the quota of clients, so that nothing else of it is accepted later.
-	{"it updates its datacenter 1,024 times without an acknowledgement", func(t *testing.T, h *hostile) {
-		refused := 0
-		address := h.dc.Pods.Addr()
-		for range 16 {
-			var batch []*catalogpb.Command
-			for range 64 {
-				address = address.Next() // each command changes the record, by another client
-				record := h.datacenter(h.dc.Pods)
-				record.Prefixes = append(record.Prefixes, catalog.Prefix{CIDR: netip.PrefixFrom(address, address.BitLen()), Kind: catalog.PodPrefix})
-				command := catalog.NewUpdateDatacenter(record)
-				command.Client = fmt.Sprintf("%s#%d", h.id, h.commands+uint64(len(batch)))
-				batch = append(batch, command)
-			}
-			results, err := h.apply(t, batch...)
-			require.NoError(t, err)
-			for _, r := range results {
-				if r.Refusal != nil {
-					assert.Equal(t, catalog.CodeQuota, r.Refusal.Code, r.Refusal.Message)
-					refused++
-				}
-			}
-		}
-		assert.NotZero(t, refused, "no limit was reached")
 	}},
 }
