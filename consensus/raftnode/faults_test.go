@@ -22,6 +22,12 @@ func bubble(t *testing.T, f func(t *testing.T)) {
 	synctest.Test(t, f)
 }
 
+// seldom returns options for minutes of simulated time: the messages of an idle leader are
+// most of the cost. An election takes longer than the default timeout of a write.
+func seldom() consensustest.Options {
+	return consensustest.Options{Timers: raftnode.WAN(), ProposeTimeout: time.Minute}
+}
+
 func write(t *testing.T, m *consensustest.Member, key consensustest.Key, value string) catalog.Result {
 	t.Helper()
 	results, err := m.Node.Propose(context.Background(), key.Set(value))

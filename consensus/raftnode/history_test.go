@@ -225,7 +225,7 @@ func TestAWatcherHasEachEventOnceAcrossCuts(t *testing.T) {
 		var want []uint64
 		for round := range 10 {
 			want = append(want, writeThree(t, quiet)...)
-			flood(t, loud, 100)
+			flood(t, loud, 200)
 			if round == 5 {
 				m.Stop()
 				m.Restart()
@@ -239,7 +239,7 @@ func TestAWatcherHasEachEventOnceAcrossCuts(t *testing.T) {
 		}
 		awaitCut(t, m, want[len(want)-1])
 		assert.Equal(t, want, putIndexes(watched, quiet.ID))
-		assert.Len(t, putIndexes(watched, loud.ID), 10*100)
+		assert.Len(t, putIndexes(watched, loud.ID), 10*200)
 		for i, e := range watched[1:] {
 			require.LessOrEqual(t, watched[i].Index, e.Index)
 		}

@@ -232,7 +232,7 @@ func TestRecoverRemovesAnEntryThatCannotBeApplied(t *testing.T) {
 			Dir: m.Dir, ID: m.ID, Voters: []catalog.GatewayID{m.ID}, Now: time.Now(), Log: slog.New(slog.NewTextHandler(&log, nil)),
 		})
 		require.NoError(t, err)
-		require.Contains(t, log.String(), "removed entries of the log")
+		require.Contains(t, log.String(), "removed the entries of the log")
 		require.Contains(t, log.String(), "upgrade meshd")
 		m.Restart()
 		require.Equal(t, "kept", key.Get(m.Node.View()))

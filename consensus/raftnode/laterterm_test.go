@@ -12,7 +12,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/meshway/meshway/consensus/consensustest"
-	"github.com/meshway/meshway/consensus/raftnode"
 )
 
 // raiseTerm restarts a member as if it had voted in elections of its own, which the
@@ -45,7 +44,7 @@ func TestAMemberThatLostItsVoteAfterAnElectionFollowsAgain(t *testing.T) {
 
 func TestMembersWithoutAVoteEndOneLeadershipInTenMinutesWhoeverLeads(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		c := consensustest.New(t, 8, consensustest.Options{Timers: raftnode.WAN()})
+		c := consensustest.New(t, 8, seldom())
 		known := voters(t, c.Leader())
 		plain := slices.DeleteFunc(slices.Clone(c.Members), func(m *consensustest.Member) bool { return slices.Contains(known, m.ID) })
 		require.Len(t, plain, 3)

@@ -11,7 +11,6 @@ import (
 	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/consensustest"
-	"github.com/meshway/meshway/consensus/raftnode"
 )
 
 func voters(t *testing.T, m *consensustest.Member) []catalog.GatewayID {
@@ -67,7 +66,7 @@ func TestAVoterThatLeavesIsReplacedByANonVoter(t *testing.T) {
 
 func TestAnUnreachableVoterKeepsItsVote(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		c := consensustest.New(t, 4, consensustest.Options{Timers: raftnode.WAN()})
+		c := consensustest.New(t, 4, consensustest.Options{})
 		leader := c.Leader()
 		before := voters(t, leader)
 		for _, m := range others(c, leader) {

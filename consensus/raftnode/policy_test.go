@@ -12,7 +12,6 @@ import (
 	"github.com/meshway/meshway/consensus"
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/consensustest"
-	"github.com/meshway/meshway/consensus/raftnode"
 )
 
 func TestOneMemberCannotMoveLeadershipInALoop(t *testing.T) {
@@ -115,7 +114,7 @@ func TestOnlyTheLeaderRecordsItsOperations(t *testing.T) {
 
 func TestALiveDatacenterIsRemovedOnlyIfASecondMemberConfirms(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		c := consensustest.New(t, 4, consensustest.Options{Timers: raftnode.WAN()})
+		c := consensustest.New(t, 4, seldom())
 		leader := c.Leader()
 		rest := others(c, leader)
 		victim, hostile, second := rest[0], rest[1], rest[2]
@@ -137,7 +136,7 @@ func TestALiveDatacenterIsRemovedOnlyIfASecondMemberConfirms(t *testing.T) {
 
 func TestAChangeOfTheLeaderKeepsTheFirstOfTwoRequestsToRemove(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		c := consensustest.New(t, 5, consensustest.Options{Timers: raftnode.WAN()})
+		c := consensustest.New(t, 5, seldom())
 		upgrade(t, c)
 		leader := c.Leader()
 		rest := others(c, leader)
@@ -216,7 +215,7 @@ func TestTheOnlyOtherDatacenterConfirmsNothing(t *testing.T) {
 
 func TestOneMemberRemovesOnlyAFewDatacentersInTenMinutes(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		c := consensustest.New(t, 9, consensustest.Options{Timers: raftnode.WAN()})
+		c := consensustest.New(t, 9, seldom())
 		upgrade(t, c)
 		leader := c.Leader()
 		votes := voters(t, leader)
