@@ -11,6 +11,7 @@ import (
 	"github.com/meshway/meshway/agent/dataplane"
 	"github.com/meshway/meshway/agent/member"
 	"github.com/meshway/meshway/agent/membership/internal/noaddress"
+	"github.com/meshway/meshway/agent/membership/internal/refusals"
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/agent/plan/gatewayplan"
 	"github.com/meshway/meshway/consensus/catalog"
@@ -78,11 +79,11 @@ func (a *Agent) beginCommand() error {
 		}
 	}
 	if !a.runner.command.TryLock() {
-		return busy()
+		return refusals.Busy()
 	}
 	if r := a.runner.current(); r != nil {
 		a.runner.command.Unlock()
-		return alreadyMember(r.membership)
+		return refusals.AlreadyMember(r.membership)
 	}
 	return nil
 }
@@ -154,7 +155,7 @@ func (a *Agent) joinRequest(ctx context.Context) (member.JoinRequest, error) {
 	}
 	file, site := a.cfg.File, a.cfg.Site.Current()
 	if !site.Known {
-		return member.JoinRequest{}, siteUnknown()
+		return member.JoinRequest{}, refusals.SiteUnknown()
 	}
 	if r := allowlist.CheckLengths(site.Prefixes); r != nil { // those of a cluster are discovered
 		return member.JoinRequest{}, r
@@ -195,5 +196,18 @@ func (a *Agent) checkLiveness(ctx context.Context, overlay netip.Prefix) error {
 		Field:   "liveness.port",
 		Message: fmt.Sprintf("this gateway could not check its tunnels: %v", err),
 		Remedy:  "stop that process, or set liveness.port to the same other port on all gateways of the federation",
+	}
+}
+
+// notMember returns why a command needs a membership that does not run: there is none,
+// or the agent has just been started and has not opened it.
+func (a *Agent) notMember() error {
+	if _, found, err := a.cfg.Identity.Membership(); err == nil && found {
+		return refusals.Starting("opened the catalog of its federation")
+	}
+	return &catalog.Refusal{
+		Code:    "not-a-member",
+		Message: "this gateway is in no federation",
+		Remedy:  "initialize one with meshctl init, or join one with meshctl join TOKEN",
 	}
 }

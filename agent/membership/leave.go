@@ -8,6 +8,7 @@ import (
 	"github.com/meshway/meshway/agent/dataplane"
 	"github.com/meshway/meshway/agent/identity"
 	"github.com/meshway/meshway/agent/member"
+	"github.com/meshway/meshway/agent/membership/internal/refusals"
 	"github.com/meshway/meshway/agent/membership/internal/removal"
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/consensus/catalog"
@@ -72,7 +73,7 @@ func (a *Agent) awaitLeaving(ctx context.Context, r *running) (left plan.Left, e
 	defer cancel()
 	planned := a.runner.await(ctx, func(*running) (ok bool) { left, ok = r.leaving(time.Now()); return ok })
 	if planned != nil {
-		return left, starting("planned its routes")
+		return left, refusals.Starting("planned its routes")
 	}
 	return left, nil
 }
@@ -81,7 +82,7 @@ func (a *Agent) awaitLeaving(ctx context.Context, r *running) (left plan.Left, e
 // a federation.
 func (a *Agent) releaseOutside(ctx context.Context, progress member.Progress) (bool, error) {
 	if !a.runner.command.TryLock() {
-		return false, busy()
+		return false, refusals.Busy()
 	}
 	defer a.runner.command.Unlock()
 	if _, found, err := a.cfg.Identity.Membership(); found || err != nil {
@@ -125,7 +126,7 @@ func (a *Agent) notEnrolled() *identity.DatacenterMembership {
 // attempt to enrol: a gateway that enrols meanwhile reads that the datacenter has left.
 func (a *Agent) leaveUnenrolled(ctx context.Context, m identity.DatacenterMembership, o LeaveOptions, progress member.Progress) error {
 	if !o.Force {
-		return notEnrolled(m, a.cfg.File.Datacenter)
+		return refusals.NotEnrolled(m, a.cfg.File.Datacenter)
 	}
 	if err := a.shared.recordLeave(ctx, m.FederationID, o.Release); err != nil {
 		return err
@@ -185,7 +186,7 @@ func (a *Agent) dismantle(ctx context.Context, left plan.Left, release bool, pro
 func (a *Agent) Demote(ctx context.Context) error {
 	a.demoted.Store(true)
 	if !a.runner.command.TryLock() {
-		return busy()
+		return refusals.Busy()
 	}
 	defer a.runner.command.Unlock()
 	r := a.runner.current()

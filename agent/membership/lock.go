@@ -9,6 +9,7 @@ import (
 
 	"github.com/meshway/meshway/agent/identity"
 	"github.com/meshway/meshway/agent/member"
+	"github.com/meshway/meshway/agent/membership/internal/refusals"
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
@@ -23,7 +24,7 @@ const (
 // no other command ends before the caller releases the lock. Without one it returns why.
 func (a *Agent) lockMembership() (*running, error) {
 	if !a.runner.command.TryLock() {
-		return nil, busy()
+		return nil, refusals.Busy()
 	}
 	r := a.runner.current()
 	if r == nil {
@@ -41,7 +42,7 @@ func (s *sharedState) withLock(ctx context.Context, do func() error) error {
 		return do()
 	}
 	if _, err := s.siblings.Current(); err != nil {
-		return sharedStateUnknown(err)
+		return refusals.SharedStateUnknown(err)
 	}
 	if err := s.update(ctx, s.lockForInit); err != nil {
 		return err
@@ -179,23 +180,15 @@ func (s *sharedState) newLock() *identity.MembershipLock {
 
 func (s *sharedState) locked(lock identity.MembershipLock) error {
 	return &catalog.Refusal{
-		Code:    codeLocked,
+		Code:    refusals.CodeLocked,
 		Message: fmt.Sprintf("gateway %s is changing the membership of datacenter %s", lock.Gateway, s.file.Datacenter),
 		Remedy:  "wait until it has finished; this gateway then follows automatically",
 	}
 }
 
-func sharedStateUnknown(err error) error {
-	return &catalog.Refusal{
-		Code:    codeSharedStateUnknown,
-		Message: "the shared state of the gateways of this datacenter cannot be read: " + err.Error(),
-		Remedy:  "check that the API server is reachable from this gateway and that the chart's Secret (kubernetes.identitySecret) exists, then try again",
-	}
-}
-
 func (s *sharedState) datacenterIsMember(m identity.DatacenterMembership) error {
 	return &catalog.Refusal{
-		Code: codeAlreadyMember,
+		Code: refusals.CodeAlreadyMember,
 		Message: fmt.Sprintf("datacenter %s is already in federation %s (%s), through gateway %s",
 			s.file.Datacenter, m.FederationName, m.FederationID, strings.Join(m.Gateways(s.file.Datacenter), ", ")),
 		Remedy: "nothing has to be done: this gateway becomes a member automatically (meshctl status). To move to another federation run meshctl leave first",

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/meshway/meshway/agent/membership/internal/refusals"
 	"github.com/meshway/meshway/consensus/catalog"
 )
 
@@ -29,10 +30,10 @@ func TestCommandsDuringALeaveDoNotActOnTheMembershipThatEnds(t *testing.T) {
 		require.True(t, w.runner.command.TryLock())
 		require.NoError(t, w.runner.change(t.Context(), leaving, func() error {
 			_, err := w.Recover(t.Context(), RecoverRequest{})
-			assert.Equal(t, codeBusy, codeOf(err), "recover")
+			assert.Equal(t, refusals.CodeBusy, codeOf(err), "recover")
 			for _, stage := range []string{"the membership is on disk", "the membership is forgotten"} {
-				assert.Equal(t, codeBusy, codeOf(w.Leave(t.Context(), LeaveOptions{}, noProgress)), "leave, %s", stage)
-				assert.Equal(t, codeBusy, codeOf(w.Leave(t.Context(), LeaveOptions{Force: true}, noProgress)), "leave --force, %s", stage)
+				assert.Equal(t, refusals.CodeBusy, codeOf(w.Leave(t.Context(), LeaveOptions{}, noProgress)), "leave, %s", stage)
+				assert.Equal(t, refusals.CodeBusy, codeOf(w.Leave(t.Context(), LeaveOptions{Force: true}, noProgress)), "leave --force, %s", stage)
 				assert.NoError(t, w.store.ClearMembership())
 			}
 			return nil
@@ -47,7 +48,7 @@ func TestLeaveDuringARecoveryDoesNotEndTheMembershipOfTheDatacenter(t *testing.T
 		w.siblings.state = w.shared()
 		require.True(t, w.runner.command.TryLock())
 		require.NoError(t, w.runner.change(t.Context(), joining, func() error {
-			assert.Equal(t, codeBusy, codeOf(w.Leave(t.Context(), LeaveOptions{Force: true}, noProgress)))
+			assert.Equal(t, refusals.CodeBusy, codeOf(w.Leave(t.Context(), LeaveOptions{Force: true}, noProgress)))
 			return nil
 		}))
 		assert.NotNil(t, w.siblings.state.Membership)

@@ -10,6 +10,7 @@ import (
 	"github.com/meshway/meshway/agent/control"
 	"github.com/meshway/meshway/agent/identity"
 	"github.com/meshway/meshway/agent/member"
+	"github.com/meshway/meshway/agent/membership/internal/refusals"
 	"github.com/meshway/meshway/agent/membership/internal/removal"
 	"github.com/meshway/meshway/agent/notify"
 	"github.com/meshway/meshway/agent/plan"
@@ -272,7 +273,7 @@ func tokenMissing(err error) plan.Problem {
 // token would fail again; nil if err is nil or the gateway is a member.
 func joinFailure(err error) (p *plan.Problem, final bool) {
 	refusal := (*catalog.Refusal)(nil)
-	if err == nil || errors.As(err, &refusal) && refusal.Code == codeAlreadyMember {
+	if err == nil || errors.As(err, &refusal) && refusal.Code == refusals.CodeAlreadyMember {
 		return nil, false
 	}
 	p = &plan.Problem{
@@ -282,7 +283,7 @@ func joinFailure(err error) (p *plan.Problem, final bool) {
 		Message:  "this gateway failed to join with the configured token: " + err.Error(),
 		Remedy:   "the agent tries again automatically",
 	}
-	temporary := []string{control.CodeUnreachable, codeSiteUnknown, codeSharedStateUnknown, codeLocked, codeBusy, consensus.CodeTooManyRequests, consensus.CodeSponsored}
+	temporary := []string{control.CodeUnreachable, refusals.CodeSiteUnknown, refusals.CodeSharedStateUnknown, refusals.CodeLocked, refusals.CodeBusy, consensus.CodeTooManyRequests, consensus.CodeSponsored}
 	if final = refusal != nil && !slices.Contains(temporary, refusal.Code); final {
 		p.Remedy = refusal.Remedy
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/meshway/meshway/agent/control"
 	"github.com/meshway/meshway/agent/identity"
 	"github.com/meshway/meshway/agent/member"
+	"github.com/meshway/meshway/agent/membership/internal/refusals"
 	"github.com/meshway/meshway/agent/notify"
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/agent/status"
@@ -286,14 +287,14 @@ func TestJoinIsTriedAgainOnlyIfItsFailureIsTemporary(t *testing.T) {
 		final bool
 	}{
 		"no failure":                {},
-		"already a member":          {err: &catalog.Refusal{Code: codeAlreadyMember}},
+		"already a member":          {err: &catalog.Refusal{Code: refusals.CodeAlreadyMember}},
 		"any other error":           {err: assert.AnError, code: "join-failed"},
 		"the federation is away":    {err: &catalog.Refusal{Code: control.CodeUnreachable}, code: "join-failed"},
-		"the site is unknown":       {err: &catalog.Refusal{Code: codeSiteUnknown}, code: "join-failed"},
-		"the state is unknown":      {err: &catalog.Refusal{Code: codeSharedStateUnknown}, code: "join-failed"},
-		"another gateway joins":     {err: &catalog.Refusal{Code: codeLocked}, code: "join-failed"},
+		"the site is unknown":       {err: &catalog.Refusal{Code: refusals.CodeSiteUnknown}, code: "join-failed"},
+		"the state is unknown":      {err: &catalog.Refusal{Code: refusals.CodeSharedStateUnknown}, code: "join-failed"},
+		"another gateway joins":     {err: &catalog.Refusal{Code: refusals.CodeLocked}, code: "join-failed"},
 		"the budget is used up":     {err: &catalog.Refusal{Code: consensus.CodeTooManyRequests, Remedy: "create one"}, code: "join-failed"},
-		"another command runs":      {err: fmt.Errorf("join: %w", busy()), code: "join-failed"},
+		"another command runs":      {err: fmt.Errorf("join: %w", refusals.Busy()), code: "join-failed"},
 		"the token is refused":      {err: &catalog.Refusal{Code: "token-expired", Remedy: "create one"}, code: "join-failed", final: true},
 		"the token is used already": {err: fmt.Errorf("join: %w", &catalog.Refusal{Code: "token-used", Remedy: "create one"}), code: "join-failed", final: true},
 	} {

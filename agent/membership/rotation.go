@@ -9,6 +9,7 @@ import (
 
 	"github.com/meshway/meshway/agent/identity"
 	"github.com/meshway/meshway/agent/member"
+	"github.com/meshway/meshway/agent/membership/internal/refusals"
 	"github.com/meshway/meshway/agent/registrar"
 	"github.com/meshway/meshway/agent/rotation"
 	"github.com/meshway/meshway/consensus/catalog"
@@ -71,7 +72,7 @@ func (a *Agent) announceCA(ctx context.Context, r *running, progress member.Prog
 	}
 	defer a.runner.command.Unlock()
 	if now != r {
-		return busy() // another command has ended that membership meanwhile
+		return refusals.Busy() // another command has ended that membership meanwhile
 	}
 	next, err := a.prepareCA(ctx)
 	if err != nil {

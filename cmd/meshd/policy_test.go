@@ -41,6 +41,7 @@ func TestImportDirections(t *testing.T) {
 		for name, allowed := range map[string][]string{
 			"consensus/catalog":            {"consensus/catalog/catalogpb"}, // records and commands: pure
 			"consensus/catalog/overlay":    {"consensus/catalog"},
+			"consensus/catalog/ranges":     {"consensus/catalog"},
 			"consensus/catalog/sponsor":    {"consensus/catalog"},
 			"consensus/catalog/quota":      {"consensus/catalog", "consensus/catalog/sponsor"},
 			"consensus/catalog/budget":     {"consensus/catalog"},
@@ -59,7 +60,7 @@ func TestImportDirections(t *testing.T) {
 			"consensus/catalog/replica": {
 				"consensus/catalog", "consensus/catalog/agreement", "consensus/catalog/allowlist", "consensus/catalog/catalogpb", "consensus/catalog/jointoken", "consensus/catalog/overlay", "consensus/catalog/quota",
 				"consensus/catalog/replica/internal/envelope", "consensus/catalog/replica/internal/keys", "consensus/catalog/replica/internal/table",
-				"consensus/catalog/snapshot", "consensus/catalog/sponsor", "consensus/catalog/succession",
+				"consensus/catalog/ranges", "consensus/catalog/snapshot", "consensus/catalog/sponsor", "consensus/catalog/succession",
 			}, // the state: pure
 			"consensus/sharedcall":                  {},
 			"consensus/catalog/feed":                {"consensus/catalog", "consensus/catalog/replica"},
@@ -118,12 +119,13 @@ func TestImportDirections(t *testing.T) {
 			"agent/membership": {
 				"agent/build", "agent/config", "agent/control", "agent/dataplane", "agent/identity", "agent/member",
 				"agent/membership/internal/noaddress", "agent/membership/internal/noleader", "agent/membership/internal/recovery",
-				"agent/membership/internal/refused", "agent/membership/internal/removal",
+				"agent/membership/internal/refusals", "agent/membership/internal/refused", "agent/membership/internal/removal",
 				"agent/notify", "agent/plan", "agent/plan/gatewayplan", "agent/problemlog", "agent/registrar", "agent/rotation", "agent/status", "agent/suggest",
 				"consensus", "consensus/catalog", "consensus/catalog/allowlist", "consensus/catalog/catalogpb", "consensus/catalog/replica", "consensus/catalog/succession", "tunnel",
 			}, // raft and RPC are inside agent/member
 			"agent/membership/internal/noaddress": {"agent/config", "agent/plan", "consensus/catalog"},
 			"agent/membership/internal/recovery":  {"consensus", "consensus/catalog"},
+			"agent/membership/internal/refusals":  {"agent/identity", "consensus/catalog"},
 			"agent/membership/internal/refused":   {"agent/plan", "consensus", "consensus/catalog"},
 			"agent/membership/internal/removal":   {"agent/identity", "agent/member", "agent/plan", "consensus/catalog"},
 			"agent/membership/internal/noleader":  {"agent/control", "agent/plan", "consensus", "consensus/catalog"},
