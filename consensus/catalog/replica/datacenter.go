@@ -11,6 +11,7 @@ import (
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
 	"github.com/meshway/meshway/consensus/catalog/jointoken"
 	"github.com/meshway/meshway/consensus/catalog/overlay"
+	"github.com/meshway/meshway/consensus/catalog/ranges"
 	"github.com/meshway/meshway/consensus/catalog/succession"
 )
 
@@ -249,11 +250,23 @@ func (w *writer) updateDatacenter(req request, body *catalogpb.UpdateDatacenter)
 	next.Prefixes, next.Signature, next.ModifiedIndex = want.Prefixes, want.Signature, w.index
 	next.CACertificate, next.Successions = want.CACertificate, want.Successions
 	insert(w.txn, tableDatacenters, &next)
-	for s := range each[catalog.Service](w.txn, tableServices, indexID, string(next.Name)) {
-		if !next.Contains(s.Address) {
+	if announced := ranges.Of(next.Prefixes); !announced.Cover(have.Prefixes) {
+		w.deleteForeign(next.Name, announced)
+	}
+	return catalog.Result{Datacenter: next.Clone()}, nil
+}
+
+// deleteForeign removes the services and the slices of a datacenter with an address that
+// it does not announce. The exporter writes the remaining endpoints of these slices again.
+func (w *writer) deleteForeign(dc catalog.DatacenterName, announced ranges.Set) {
+	for s := range each[catalog.Service](w.txn, tableServices, indexID, string(dc)) {
+		if !announced.Contain(s.Address) {
 			remove(w.txn, tableServices, s)
 		}
 	}
-	w.deleteForeignSlices(next)
-	return catalog.Result{Datacenter: next.Clone()}, nil
+	for s := range each[catalog.EndpointSlice](w.txn, tableEndpoints, indexID, string(dc)) {
+		if slices.ContainsFunc(s.Endpoints, func(e catalog.Endpoint) bool { return !announced.Contain(e.Address) }) {
+			remove(w.txn, tableEndpoints, s)
+		}
+	}
 }

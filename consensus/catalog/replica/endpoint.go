@@ -2,7 +2,6 @@ package replica
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/meshway/meshway/consensus/catalog"
 	"github.com/meshway/meshway/consensus/catalog/catalogpb"
@@ -51,14 +50,4 @@ func (w *writer) deleteEndpoints(req request, body *catalogpb.DeleteEndpoints) (
 		}
 	}
 	return catalog.Result{}, nil
-}
-
-// deleteForeignSlices removes the slices of dc with an endpoint outside its
-// prefixes. The exporter writes the remaining endpoints of these slices again.
-func (w *writer) deleteForeignSlices(dc catalog.Datacenter) {
-	for s := range each[catalog.EndpointSlice](w.txn, tableEndpoints, indexID, string(dc.Name)) {
-		if slices.ContainsFunc(s.Endpoints, func(e catalog.Endpoint) bool { return !dc.Contains(e.Address) }) {
-			remove(w.txn, tableEndpoints, s)
-		}
-	}
 }
