@@ -81,7 +81,7 @@ func (l Leadership) Problems() []plan.Problem {
 		p.Message = fmt.Sprintf("the catalog has no leader, because this gateway cannot reach its voters %s: nothing can be written; traffic is not affected", strings.Join(ids(unreachable), ", "))
 		p.Remedy = "start meshd on them, and restore the network between them and this gateway, until most voters (meshctl raft list-peers) are reached"
 	}
-	if !wrong && len(l.Differ) == 0 && len(unreachable) > 0 && !quorum && (l.Lost || l.Now.Sub(l.Since) >= lostAfter) {
+	if !wrong && len(l.Differ) == 0 && (l.Lost || !quorum && l.Now.Sub(l.Since) >= lostAfter) {
 		p.Remedy += "; only if the disks of most voters are lost, so that they cannot be started again, see meshctl raft recover --help, in Kubernetes with the --context of this cluster"
 	}
 	return append(out, p)

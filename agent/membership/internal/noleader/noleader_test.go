@@ -48,7 +48,7 @@ func TestDataIsGivenUpOnlyAfterEveryOtherCauseIsExcluded(t *testing.T) {
 			remedy: "check on the voters (meshctl raft list-peers) that meshd runs, that TCP to their control ports passes through and outside of the tunnels, and that their clocks are right",
 		},
 		"control ports, for long": {
-			Leadership: noleader.Leadership{Status: consensus.Status{Peers: voters(true, false)}, Since: now.Add(-2 * time.Hour), Lost: true}, codes: []string{"no-leader"},
+			Leadership: noleader.Leadership{Status: consensus.Status{Peers: voters(true, false)}, Since: now.Add(-2 * time.Hour)}, codes: []string{"no-leader"},
 			remedy: "check on the voters (meshctl raft list-peers) that meshd runs, that TCP to their control ports passes through and outside of the tunnels, and that their clocks are right",
 		},
 		"all voters reached, for long": {
