@@ -9,33 +9,45 @@ import (
 	"github.com/meshway/meshway/routes"
 )
 
-// loadEarlier returns before, or in the first pass of a process what a former one stored:
-// what is in Meshway's table was announced before. It is not known after an error of the
-// kernel, and read again in the next pass.
-func (k Kernel) loadEarlier(ctx context.Context, before plan.Earlier, table int) (plan.Earlier, error) {
-	if before.Known() {
-		return before, nil
+// earlier is the ranges that other programs led elsewhere before a datacenter announced
+// them.
+type earlier struct {
+	plan.Earlier
+
+	stored []netip.Prefix // its ranges, as the store has them
+}
+
+// load reads in the first pass of a process what a former one stored: what is in Meshway's
+// table was announced before. After an error of the kernel the next pass reads it.
+func (e *earlier) load(ctx context.Context, k Kernel, table int) error {
+	if e.Known() {
+		return nil
 	}
 	observed, err := k.Routes.Observe(ctx, table)
 	if err != nil {
-		return before, err
+		return err
 	}
-	var ranges, routed []netip.Prefix
+	var routed []netip.Prefix
 	if k.Earlier != nil {
-		ranges, _, err = k.Earlier.Load()
+		e.stored, _, err = k.Earlier.Load()
 	}
 	for _, r := range observed.Routes {
 		if r.Kind != routes.Throw && !r.ToNode {
 			routed = append(routed, r.Prefix)
 		}
 	}
-	return plan.NewEarlier(ranges, routed), err
+	e.Earlier = plan.NewEarlier(e.stored, routed)
+	return err
 }
 
-// saveEarlier stores the ranges of a pass if they differ from those before it.
-func (k Kernel) saveEarlier(before, after plan.Earlier) error {
-	if k.Earlier == nil || slices.Equal(before.Ranges(), after.Ranges()) {
+// save stores the ranges if they differ from the stored ones. A nil store has none.
+func (e *earlier) save(store Store[[]netip.Prefix]) error {
+	if store == nil || slices.Equal(e.Ranges(), e.stored) {
 		return nil
 	}
-	return k.Earlier.Save(after.Ranges())
+	if err := store.Save(e.Ranges()); err != nil {
+		return err // the next pass tries again
+	}
+	e.stored = e.Ranges()
+	return nil
 }

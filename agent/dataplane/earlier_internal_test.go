@@ -1,6 +1,7 @@
 package dataplane
 
 import (
+	"errors"
 	"net/netip"
 	"path/filepath"
 	"testing"
@@ -65,23 +66,59 @@ func TestEarlierPolicyRoutesOutliveTheAgentAndNotTheMembership(t *testing.T) {
 		Earlier: state.File[[]netip.Prefix]{Path: filepath.Join(t.TempDir(), "earlier.json"), What: "ranges"},
 	}
 	both := []catalog.Datacenter{record("east"), record("west", "10.2.0.0/16", "10.3.0.0/16")}
-	pass := func(e plan.Earlier, policy ...string) (plan.Earlier, []routes.HostRoute) {
+	pass := func(e earlier, policy ...string) (earlier, []routes.HostRoute) {
 		t.Helper()
-		loaded, err := k.loadEarlier(t.Context(), e, 7117)
-		require.NoError(t, err)
-		e = loaded.Next("east", both, nil, policyRoutes(policy...), true)
-		require.NoError(t, k.saveEarlier(loaded, e))
+		require.NoError(t, e.load(t.Context(), k, 7117))
+		e.Earlier = e.Next("east", both, nil, policyRoutes(policy...), true)
+		require.NoError(t, e.save(k.Earlier))
 		return e, e.Of(policyRoutes(policy...))
 	}
-	_, kept := pass(plan.Earlier{}, "10.2.200.0/24")
+	_, kept := pass(earlier{}, "10.2.200.0/24")
 	assert.Equal(t, policyRoutes("10.2.200.0/24"), kept)
 
 	require.NoError(t, kernel.Apply(t.Context(), routes.Change{Table: 7117, Routes: routes.Delta[routes.Route]{Add: []routes.Route{{Prefix: netip.MustParsePrefix("10.2.0.0/16"), Kind: routes.Guard}}}}))
-	_, kept = pass(plan.Earlier{}, "10.2.200.0/24", "10.2.7.0/24", "10.3.7.0/24")
+	_, kept = pass(earlier{}, "10.2.200.0/24", "10.2.7.0/24", "10.3.7.0/24")
 	assert.Equal(t, policyRoutes("10.2.200.0/24", "10.3.7.0/24"), kept, "10.2.7.0/24 was added while 10.2.0.0/16 was routed")
 
 	require.NoError(t, CleanUp(t.Context(), k, 7117))
-	e, _ := pass(plan.Earlier{})
+	e, _ := pass(earlier{})
 	_, kept = pass(e, "10.2.200.0/24")
 	assert.Empty(t, kept, "the datacenter has left")
+}
+
+// unreliableStore fails to save while failed is set.
+type unreliableStore[T any] struct {
+	failed error
+	saved  T
+}
+
+func (s *unreliableStore[T]) Load() (value T, ok bool, err error) { return s.saved, true, nil }
+func (s *unreliableStore[T]) Remove() error                       { return nil }
+
+func (s *unreliableStore[T]) Save(value T) error {
+	if s.failed == nil {
+		s.saved = value
+	}
+	return s.failed
+}
+
+func TestAnotherPassStoresWhatOneCouldNotStore(t *testing.T) {
+	full := errors.New("no space left on device")
+	t.Run("earlier ranges", func(t *testing.T) {
+		store := &unreliableStore[[]netip.Prefix]{failed: full}
+		var e earlier
+		e.Earlier = plan.NewEarlier([]netip.Prefix{netip.MustParsePrefix("10.2.0.0/16")}, nil)
+		require.ErrorIs(t, e.save(store), full)
+		store.failed = nil
+		require.NoError(t, e.save(store))
+		assert.Equal(t, e.Ranges(), store.saved)
+	})
+	t.Run("withdrawn prefixes", func(t *testing.T) {
+		store := &unreliableStore[[]plan.Withdrawn]{failed: full}
+		w := withdrawals{list: []plan.Withdrawn{{Datacenter: "west"}}}
+		require.ErrorIs(t, w.save(store), full)
+		store.failed = nil
+		require.NoError(t, w.save(store))
+		assert.Equal(t, w.list, store.saved)
+	})
 }

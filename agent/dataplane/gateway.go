@@ -73,7 +73,7 @@ type pass struct {
 	adopted     bool // the tunnels that an earlier agent left have been listed
 	departures  departures
 	withdrawals withdrawals
-	earlier     plan.Earlier
+	earlier     earlier
 	roundTrips  roundTrips
 	arrivals    map[tunnel.PublicKey]plan.Arrival
 }
@@ -120,16 +120,14 @@ func (g *Gateway) pass(ctx context.Context) time.Duration {
 	if last := g.last.Load(); last != nil {
 		before = *last
 	}
-	p := &pass{outcome: before.next(time.Now()), adopted: before.adopted, departures: before.departures, withdrawals: before.withdrawals}
+	p := &pass{outcome: before.next(time.Now()), adopted: before.adopted, departures: before.departures, withdrawals: before.withdrawals, earlier: before.earlier}
 	site := g.cfg.Site.Current()
 	verified, untrusted := g.cfg.Trust.Verify(catalogOf(g.cfg.Catalog.View()), p.at)
 	p.add(p.withdrawals.load(g.cfg.Kernel.Withdrawn))
-	earlier, err := g.cfg.Kernel.loadEarlier(ctx, before.earlier, g.cfg.File.Routing.Table)
-	p.earlier = earlier
-	p.add(err)
+	p.add(p.earlier.load(ctx, g.cfg.Kernel, g.cfg.File.Routing.Table))
 	p.add(g.gather(ctx, p, verified, site, before))
 	p.add(p.withdrawals.save(g.cfg.Kernel.Withdrawn))
-	p.add(g.cfg.Kernel.saveEarlier(earlier, p.earlier))
+	p.add(p.earlier.save(g.cfg.Kernel.Earlier))
 	g.resolver.watch(p.inputs.Catalog, g.cfg.Self)
 	p.desired, p.problems, p.memo = before.memo.Compute(p.inputs)
 	p.problems = slices.Concat(p.problems, untrusted, g.saveTrust(), site.Problems)
@@ -195,7 +193,7 @@ func (g *Gateway) gather(ctx context.Context, p *pass, verified plan.Catalog, si
 	if verified.Federation.ID != "" {
 		p.withdrawals = p.withdrawals.next(p.at, g.cfg.Self.Datacenter(), verified.Datacenters)
 		if p.earlier.Known() {
-			p.earlier = p.earlier.Next(g.cfg.Self.Datacenter(), verified.Datacenters, p.withdrawals.list, host.PolicyRoutes, g.synced.Load())
+			p.earlier.Earlier = p.earlier.Next(g.cfg.Self.Datacenter(), verified.Datacenters, p.withdrawals.list, host.PolicyRoutes, g.synced.Load())
 		}
 	}
 	host.Earlier = p.earlier.Of(host.PolicyRoutes)

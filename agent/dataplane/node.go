@@ -54,7 +54,7 @@ type nodePass struct {
 	adopted bool // the tunnels that an earlier agent left have been listed
 
 	withdrawals withdrawals
-	earlier     plan.Earlier
+	earlier     earlier
 }
 
 // NewNode returns a node; Run starts it.
@@ -92,15 +92,13 @@ func (n *Node) pass(ctx context.Context) time.Duration {
 	if last := n.last.Load(); last != nil {
 		before = *last
 	}
-	p := &nodePass{outcome: before.next(time.Now()), adopted: before.adopted, withdrawals: before.withdrawals}
+	p := &nodePass{outcome: before.next(time.Now()), adopted: before.adopted, withdrawals: before.withdrawals, earlier: before.earlier}
 	p.add(p.withdrawals.load(n.cfg.Kernel.Withdrawn))
-	earlier, earlierErr := n.cfg.Kernel.loadEarlier(ctx, before.earlier, n.cfg.File.Routing.Table)
-	p.earlier = earlier
-	p.add(earlierErr)
+	p.add(p.earlier.load(ctx, n.cfg.Kernel, n.cfg.File.Routing.Table))
 	err := n.gather(ctx, p, before)
 	p.add(err)
 	p.add(p.withdrawals.save(n.cfg.Kernel.Withdrawn))
-	p.add(n.cfg.Kernel.saveEarlier(earlier, p.earlier))
+	p.add(p.earlier.save(n.cfg.Kernel.Earlier))
 	p.tunnels = p.inputs.Observed.Tunnels
 	p.desired, p.problems = nodeplan.Compute(p.inputs)
 	p.drops = before.drops
@@ -160,7 +158,7 @@ func (n *Node) gather(ctx context.Context, p *nodePass, before nodePass) error {
 	if synced && len(inventory.Members) > 0 {
 		p.withdrawals = p.withdrawals.next(p.at, n.cfg.File.Datacenter, recordsOf(inventory))
 		if p.earlier.Known() {
-			p.earlier = p.earlier.Next(n.cfg.File.Datacenter, recordsOf(inventory), p.withdrawals.list, host.PolicyRoutes, true)
+			p.earlier.Earlier = p.earlier.Next(n.cfg.File.Datacenter, recordsOf(inventory), p.withdrawals.list, host.PolicyRoutes, true)
 		}
 	}
 	host.Earlier = p.earlier.Of(host.PolicyRoutes)
@@ -199,7 +197,7 @@ func (n *Node) apply(ctx context.Context, p *nodePass) {
 	}
 	if d.Empty() { // the datacenter has left; the firewall ends with the last tunnel
 		p.add(n.cfg.Kernel.removeGuard(ctx))
-		p.withdrawals, p.earlier = withdrawals{}, plan.Earlier{}
+		p.withdrawals, p.earlier = withdrawals{}, earlier{}
 	}
 	if len(p.errors) == 0 {
 		n.lastFullApply.Store(p.at.UnixNano())

@@ -78,6 +78,9 @@ func (w *withdrawals) save(store Store[[]plan.Withdrawn]) error {
 	if store == nil || slices.Equal(w.list, w.stored) {
 		return nil
 	}
+	if err := store.Save(w.list); err != nil {
+		return err // the next pass tries again
+	}
 	w.stored = w.list
-	return store.Save(w.list)
+	return nil
 }
