@@ -28,12 +28,16 @@ func (n *Node) LeaderOperation(ctx context.Context, op consensus.LeaderOperation
 		return nil
 	}
 	log := n.log.With("operation", op.Kind, "gateway", op.Target, "from", op.From)
-	if err := n.executeOperation(ctx, lead, op); err != nil {
+	err := n.executeOperation(ctx, lead, op)
+	switch {
+	case err == nil:
+		log.Info("executed a leader operation")
+	case errors.Is(err, consensus.ErrUncertain):
 		log.Warn("failed to execute a leader operation", "err", err)
-		return err
+	default: // without an effect; another member can repeat it without a limit
+		log.Debug("refused a leader operation", "err", err)
 	}
-	log.Info("executed a leader operation")
-	return nil
+	return err
 }
 
 func (n *Node) executeOperation(ctx context.Context, lead *leadership, op consensus.LeaderOperation) error {
