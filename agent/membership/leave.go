@@ -60,7 +60,7 @@ func (a *Agent) Leave(ctx context.Context, o LeaveOptions, progress member.Progr
 		a.shared.releaseLock(ctx)
 		return err
 	}
-	if err := a.shared.recordLeave(ctx, r.membership.FederationID, o.Release); err != nil {
+	if err := a.shared.recordLeave(ctx, r.membership.FederationID, o.Release || len(left.Prefixes) == 0); err != nil {
 		// The catalog has removed the datacenter already.
 		progress("siblings-not-told", "failed to notify the other gateways of this datacenter ("+err.Error()+"): run meshctl leave --force on each of them")
 	}
