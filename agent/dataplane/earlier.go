@@ -3,7 +3,6 @@ package dataplane
 import (
 	"context"
 	"net/netip"
-	"slices"
 
 	"github.com/meshway/meshway/agent/plan"
 	"github.com/meshway/meshway/routes"
@@ -14,11 +13,11 @@ import (
 type earlier struct {
 	plan.Earlier
 
-	stored []netip.Prefix // its ranges, as the store has them
+	stored plan.EarlierRecord // as the store has it
 }
 
 // load reads in the first pass of a process what a former one stored: what is in Meshway's
-// table was announced before. After an error of the kernel the next pass reads it.
+// table was announced before. After an error the next pass reads it.
 func (e *earlier) load(ctx context.Context, k Kernel, table int) error {
 	if e.Known() {
 		return nil
@@ -29,7 +28,9 @@ func (e *earlier) load(ctx context.Context, k Kernel, table int) error {
 	}
 	var routed []netip.Prefix
 	if k.Earlier != nil {
-		e.stored, _, err = k.Earlier.Load()
+		if e.stored, _, err = k.Earlier.Load(); err != nil {
+			return err // and nothing is stored over it
+		}
 	}
 	for _, r := range observed.Routes {
 		if r.Kind != routes.Throw && !r.ToNode {
@@ -37,17 +38,18 @@ func (e *earlier) load(ctx context.Context, k Kernel, table int) error {
 		}
 	}
 	e.Earlier = plan.NewEarlier(e.stored, routed)
-	return err
+	return nil
 }
 
-// save stores the ranges if they differ from the stored ones. A nil store has none.
-func (e *earlier) save(store Store[[]netip.Prefix]) error {
-	if store == nil || slices.Equal(e.Ranges(), e.stored) {
+// save stores the record if it differs from the stored one. A nil store has none.
+func (e *earlier) save(store Store[plan.EarlierRecord]) error {
+	record := e.Record()
+	if store == nil || !e.Known() || record.Equal(e.stored) {
 		return nil
 	}
-	if err := store.Save(e.Ranges()); err != nil {
+	if err := store.Save(record); err != nil {
 		return err // the next pass tries again
 	}
-	e.stored = e.Ranges()
+	e.stored = record
 	return nil
 }

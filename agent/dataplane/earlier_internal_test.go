@@ -63,7 +63,7 @@ func TestEarlierPolicyRoutesOutliveTheAgentAndNotTheMembership(t *testing.T) {
 	kernel := routestest.NewKernel()
 	k := Kernel{
 		Tunnels: newGatewayWorld(t).tunnels, Routes: kernel, Firewall: routestest.NewFilter(),
-		Earlier: state.File[[]netip.Prefix]{Path: filepath.Join(t.TempDir(), "earlier.json"), What: "ranges"},
+		Earlier: state.File[plan.EarlierRecord]{Path: filepath.Join(t.TempDir(), "earlier.json"), What: "ranges"},
 	}
 	both := []catalog.Datacenter{record("east"), record("west", "10.2.0.0/16", "10.3.0.0/16")}
 	pass := func(e earlier, policy ...string) (earlier, []routes.HostRoute) {
@@ -78,7 +78,11 @@ func TestEarlierPolicyRoutesOutliveTheAgentAndNotTheMembership(t *testing.T) {
 
 	require.NoError(t, kernel.Apply(t.Context(), routes.Change{Table: 7117, Routes: routes.Delta[routes.Route]{Add: []routes.Route{{Prefix: netip.MustParsePrefix("10.2.0.0/16"), Kind: routes.Guard}}}}))
 	_, kept = pass(earlier{}, "10.2.200.0/24", "10.2.7.0/24", "10.3.7.0/24")
-	assert.Equal(t, policyRoutes("10.2.200.0/24", "10.3.7.0/24"), kept, "10.2.7.0/24 was added while 10.2.0.0/16 was routed")
+	assert.Equal(t, policyRoutes("10.2.200.0/24"), kept, "the others were added after the announcement")
+
+	k.Routes = routestest.NewKernel()
+	_, kept = pass(earlier{}, "10.2.200.0/24", "10.2.7.0/24", "10.3.7.0/24")
+	assert.Equal(t, policyRoutes("10.2.200.0/24"), kept, "and before the boot")
 
 	require.NoError(t, CleanUp(t.Context(), k, 7117))
 	e, _ := pass(earlier{})
@@ -105,13 +109,13 @@ func (s *unreliableStore[T]) Save(value T) error {
 func TestAnotherPassStoresWhatOneCouldNotStore(t *testing.T) {
 	full := errors.New("no space left on device")
 	t.Run("earlier ranges", func(t *testing.T) {
-		store := &unreliableStore[[]netip.Prefix]{failed: full}
+		store := &unreliableStore[plan.EarlierRecord]{failed: full}
 		var e earlier
-		e.Earlier = plan.NewEarlier([]netip.Prefix{netip.MustParsePrefix("10.2.0.0/16")}, nil)
+		e.Earlier = plan.NewEarlier(plan.EarlierRecord{Ranges: []netip.Prefix{netip.MustParsePrefix("10.2.0.0/16")}}, nil)
 		require.ErrorIs(t, e.save(store), full)
 		store.failed = nil
 		require.NoError(t, e.save(store))
-		assert.Equal(t, e.Ranges(), store.saved)
+		assert.Equal(t, e.Record().Ranges, store.saved.Ranges)
 	})
 	t.Run("withdrawn prefixes", func(t *testing.T) {
 		store := &unreliableStore[[]plan.Withdrawn]{failed: full}

@@ -192,7 +192,7 @@ func (g *Gateway) gather(ctx context.Context, p *pass, verified plan.Catalog, si
 	p.departures, state = before.departures.next(p.at, verified)
 	if verified.Federation.ID != "" {
 		p.withdrawals = p.withdrawals.next(p.at, g.cfg.Self.Datacenter(), verified.Datacenters)
-		if p.earlier.Known() {
+		if err == nil && p.earlier.Known() { // the routes of the host are known
 			p.earlier.Earlier = p.earlier.Next(g.cfg.Self.Datacenter(), verified.Datacenters, p.withdrawals.list, host.PolicyRoutes, g.synced.Load())
 		}
 	}

@@ -143,7 +143,8 @@ func (p *nodePass) paths() interference.Paths {
 // inputs are not marked as synced.
 func (n *Node) gather(ctx context.Context, p *nodePass, before nodePass) error {
 	observed := plan.Observed{Sessions: n.cfg.Liveness.Sessions(), PathMTUs: n.cfg.PathMTU.Found()}
-	host, err := n.cfg.Host.Observe(ctx)
+	host, hostErr := n.cfg.Host.Observe(ctx)
+	err := hostErr
 	tunnels, listErr := n.cfg.Kernel.Tunnels.List(ctx) // as they are now: peers change their endpoints by themselves
 	switch {
 	case listErr == nil:
@@ -157,7 +158,7 @@ func (n *Node) gather(ctx context.Context, p *nodePass, before nodePass) error {
 	inventory, synced := n.cfg.Inventory.Current()
 	if synced && len(inventory.Members) > 0 {
 		p.withdrawals = p.withdrawals.next(p.at, n.cfg.File.Datacenter, recordsOf(inventory))
-		if p.earlier.Known() {
+		if hostErr == nil && p.earlier.Known() { // the routes of the host are known
 			p.earlier.Earlier = p.earlier.Next(n.cfg.File.Datacenter, recordsOf(inventory), p.withdrawals.list, host.PolicyRoutes, true)
 		}
 	}

@@ -24,7 +24,7 @@ type Kernel struct {
 	Withdrawn Store[[]plan.Withdrawn]
 	// Earlier keeps the ranges that other programs led elsewhere before a datacenter
 	// announced them; nil: only this process does.
-	Earlier Store[[]netip.Prefix]
+	Earlier Store[plan.EarlierRecord]
 	// Left keeps what is guarded after a leave; nil: nothing is.
 	Left Store[plan.Left]
 	// Requirements are what the three use of the host.

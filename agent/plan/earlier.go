@@ -75,17 +75,30 @@ func (e Earlier) Of(policy []routes.HostRoute) []routes.HostRoute {
 	return out
 }
 
-// NewEarlier returns what is remembered at the start of a process, with the ranges that were
-// stored, and those that Meshway routes already.
-func NewEarlier(ranges, routed []netip.Prefix) Earlier {
-	return Earlier{ranges: ranges, claimed: prefixset.Aggregate(routed), known: true}
+// EarlierRecord is what is stored of Earlier over restarts.
+type EarlierRecord struct {
+	Ranges    []netip.Prefix `json:"ranges,omitempty"`    // sorted
+	Announced []netip.Prefix `json:"announced,omitempty"` // by other datacenters, aggregated
+}
+
+// Equal reports whether both are the same.
+func (r EarlierRecord) Equal(other EarlierRecord) bool {
+	return slices.Equal(r.Ranges, other.Ranges) && slices.Equal(r.Announced, other.Announced)
+}
+
+// NewEarlier returns what is remembered at the start of a process: what was stored, and
+// that what Meshway routes already was announced.
+func NewEarlier(stored EarlierRecord, routed []netip.Prefix) Earlier {
+	return Earlier{ranges: stored.Ranges, claimed: prefixset.Aggregate(slices.Concat(stored.Announced, routed)), known: true}
 }
 
 // Known reports whether what a former process left was read.
 func (e Earlier) Known() bool { return e.known }
 
-// Ranges returns the ranges, sorted.
-func (e Earlier) Ranges() []netip.Prefix { return e.ranges }
+// Record returns what is to be stored.
+func (e Earlier) Record() EarlierRecord {
+	return EarlierRecord{Ranges: e.ranges, Announced: e.claimed}
+}
 
 func samePrefixes(a, b catalog.Datacenter) bool {
 	return a.Name == b.Name && slices.Equal(a.Prefixes, b.Prefixes)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net/netip"
 	"os"
 	"path/filepath"
 
@@ -89,7 +88,7 @@ func newDataplane(ctx context.Context, cfg config.Config, routing *kernel.Kernel
 			Path: filepath.Join(cfg.DataDir, "left.json"), What: "the prefixes of the federation that was left",
 			Remedy: "run meshctl leave --release, which removes the file",
 		},
-		Earlier: state.File[[]netip.Prefix]{
+		Earlier: state.File[plan.EarlierRecord]{
 			Path: filepath.Join(cfg.DataDir, "earlier.json"), What: "ranges of other routing tables",
 			Remedy: "remove the file; the agent writes it again",
 		},
