@@ -92,7 +92,7 @@ func (l *leadership) reconcileMembership(ctx context.Context) {
 		})
 	}
 	for _, id := range plan.Deferred {
-		l.node.log.Warn("a gateway that left the catalog keeps its vote for now: without it the other voters have no quorum", "gateway", id)
+		l.node.log.Warn("a gateway that left the catalog keeps its vote until another voter is healthy: without it the others have no quorum", "gateway", id)
 	}
 	switch {
 	case plan.LeaderLeaves && len(plan.Remove) == 0:
@@ -101,7 +101,7 @@ func (l *leadership) reconcileMembership(ctx context.Context) {
 		}
 	case plan.Better != "" && !time.Now().Before(l.moves):
 		l.moves = time.Now().Add(moveInterval * timeout) // matters if the transfer fails
-		l.node.log.Info("another voter should lead: this one is a witness, or has no address family in common with a gateway that the other one reaches", "gateway", plan.Better)
+		l.node.log.Info("another voter should lead: this gateway is a witness, or has no address family in common with a gateway that the other one reaches", "gateway", plan.Better)
 		if err := l.transferTo(plan.Better); err != nil {
 			l.node.log.Warn("failed to transfer the leadership of the catalog; will retry", "err", err)
 		}
